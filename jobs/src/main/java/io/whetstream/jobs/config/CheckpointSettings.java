@@ -1,0 +1,25 @@
+package io.whetstream.jobs.config;
+
+import java.io.Serializable;
+import java.time.Duration;
+
+/**
+ * Checkpoints of a job. What the cluster's own configuration says is kept where a value here is
+ * empty.
+ *
+ * @param interval between the starts of two checkpoints
+ * @param timeout after which one is given up
+ * @param directory where they go; empty: the cluster's {@code execution.checkpointing.dir}
+ */
+public record CheckpointSettings(Duration interval, Duration timeout, String directory)
+    implements Serializable {
+  public CheckpointSettings {
+    Checks.positive("checkpoint.interval", interval);
+    Checks.positive("checkpoint.timeout", timeout);
+  }
+
+  /** Every ten seconds. */
+  public static CheckpointSettings defaults() {
+    return new CheckpointSettings(Duration.ofSeconds(10), Duration.ofMinutes(10), "");
+  }
+}

@@ -1,0 +1,272 @@
+package io.whetstream.jobs.finetune;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.flink.api.common.serialization.SerializerConfig;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
+import org.apache.flink.api.common.typeutils.TypeSerializer;
+import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+
+/** Serializers and type information of what flows between the stages and lies in keyed state. */
+final class StreamTypes {
+  static final TypeInformation<MinedPair> PAIR = new Info<>(MinedPair.class, new PairSerializer());
+  static final TypeInformation<PairGroup> GROUP =
+      new Info<>(PairGroup.class, new GroupSerializer());
+  static final TypeInformation<Sketch> SKETCH = new Info<>(Sketch.class, new SketchSerializer());
+  static final TypeInformation<BucketState> BUCKET =
+      new Info<>(BucketState.class, new BucketSerializer());
+
+  private StreamTypes() {}
+
+  /** Serializer of {@link MinedPair}. */
+  static final class PairSerializer extends VersionedSerializer<MinedPair> {
+    private static final long serialVersionUID = 1L;
+
+    PairSerializer() {
+      super(1);
+    }
+
+    @Override
+    void write(MinedPair pair, DataOutputView out) throws IOException {
+      writeText(pair.id(), out);
+      writeBytes(pair.image(), out);
+      writeText(pair.shortCaption(), out);
+      writeText(pair.longCaption(), out);
+      writeText(pair.imageDigest(), out);
+      writeText(pair.captionDigest(), out);
+      writeBytes(pair.vector(), out);
+      out.writeInt(pair.bucket());
+      out.writeLong(pair.eventTime());
+      out.writeInt(pair.partition());
+      out.writeLong(pair.offset());
+    }
+
+    @Override
+    MinedPair read(int version, DataInputView in) throws IOException {
+      return new MinedPair(
+          readText(in),
+          readBytes(in),
+          readText(in),
+          readText(in),
+          readText(in),
+          readText(in),
+          readBytes(in),
+          in.readInt(),
+          in.readLong(),
+          in.readInt(),
+          in.readLong());
+    }
+
+    @Override
+    public TypeSerializerSnapshot<MinedPair> snapshotConfiguration() {
+      return new PairSnapshot();
+    }
+  }
+
+  /** Snapshot of {@link PairSerializer}. */
+  public static final class PairSnapshot extends SimpleTypeSerializerSnapshot<MinedPair> {
+    /** For Flink. */
+    public PairSnapshot() {
+      super(PairSerializer::new);
+    }
+  }
+
+  /** Serializer of {@link PairGroup}. */
+  static final class GroupSerializer extends VersionedSerializer<PairGroup> {
+    private static final long serialVersionUID = 1L;
+
+    private final PairSerializer pairs = new PairSerializer();
+
+    GroupSerializer() {
+      super(1);
+    }
+
+    @Override
+    void write(PairGroup group, DataOutputView out) throws IOException {
+      out.writeInt(group.fresh());
+      out.writeInt(group.pairs().size());
+      for (MinedPair pair : group.pairs()) {
+        pairs.serialize(pair, out);
+      }
+    }
+
+    @Override
+    PairGroup read(int version, DataInputView in) throws IOException {
+      int fresh = in.readInt();
+      int size = in.readInt();
+      List<MinedPair> members = new ArrayList<>(size);
+      for (int i = 0; i < size; i++) {
+        members.add(pairs.deserialize(in));
+      }
+      return new PairGroup(members, fresh);
+    }
+
+    @Override
+    public TypeSerializerSnapshot<PairGroup> snapshotConfiguration() {
+      return new GroupSnapshot();
+    }
+  }
+
+  /** Snapshot of {@link GroupSerializer}. */
+  public static final class GroupSnapshot extends SimpleTypeSerializerSnapshot<PairGroup> {
+    /** For Flink. */
+    public GroupSnapshot() {
+      super(GroupSerializer::new);
+    }
+  }
+
+  /** Serializer of {@link Sketch}. */
+  static final class SketchSerializer extends VersionedSerializer<Sketch> {
+    private static final long serialVersionUID = 1L;
+
+    SketchSerializer() {
+      super(1);
+    }
+
+    @Override
+    void write(Sketch sketch, DataOutputView out) throws IOException {
+      out.writeLong(sketch.number());
+      writeBytes(sketch.vector(), out);
+      out.writeLong(sketch.image());
+      out.writeLong(sketch.caption());
+      out.writeLong(sketch.deadline());
+      out.writeInt(sketch.bytes());
+    }
+
+    @Override
+    Sketch read(int version, DataInputView in) throws IOException {
+      long number = in.readLong();
+      byte[] vector = readBytes(in);
+      return new Sketch(
+          number,
+          vector,
+          Sketch.norm(vector),
+          in.readLong(),
+          in.readLong(),
+          in.readLong(),
+          in.readInt());
+    }
+
+    @Override
+    public TypeSerializerSnapshot<Sketch> snapshotConfiguration() {
+      return new SketchSnapshot();
+    }
+  }
+
+  /** Snapshot of {@link SketchSerializer}. */
+  public static final class SketchSnapshot extends SimpleTypeSerializerSnapshot<Sketch> {
+    /** For Flink. */
+    public SketchSnapshot() {
+      super(SketchSerializer::new);
+    }
+  }
+
+  /** Serializer of {@link BucketState}. */
+  static final class BucketSerializer extends VersionedSerializer<BucketState> {
+    private static final long serialVersionUID = 1L;
+
+    BucketSerializer() {
+      super(1);
+    }
+
+    @Override
+    void write(BucketState state, DataOutputView out) throws IOException {
+      out.writeLong(state.next());
+      out.writeLong(state.groups());
+      out.writeLong(state.retired());
+      out.writeLong(state.timer());
+      out.writeBoolean(state.watched());
+    }
+
+    @Override
+    BucketState read(int version, DataInputView in) throws IOException {
+      return new BucketState(
+          in.readLong(), in.readLong(), in.readLong(), in.readLong(), in.readBoolean());
+    }
+
+    @Override
+    public TypeSerializerSnapshot<BucketState> snapshotConfiguration() {
+      return new BucketSnapshot();
+    }
+  }
+
+  /** Snapshot of {@link BucketSerializer}. */
+  public static final class BucketSnapshot extends SimpleTypeSerializerSnapshot<BucketState> {
+    /** For Flink. */
+    public BucketSnapshot() {
+      super(BucketSerializer::new);
+    }
+  }
+
+  /** Type information of a class that has a serializer of its own. */
+  private static final class Info<T> extends TypeInformation<T> {
+    private static final long serialVersionUID = 1L;
+
+    private final Class<T> type;
+    private final VersionedSerializer<T> serializer;
+
+    Info(Class<T> type, VersionedSerializer<T> serializer) {
+      this.type = type;
+      this.serializer = serializer;
+    }
+
+    @Override
+    public boolean isBasicType() {
+      return false;
+    }
+
+    @Override
+    public boolean isTupleType() {
+      return false;
+    }
+
+    @Override
+    public int getArity() {
+      return 1;
+    }
+
+    @Override
+    public int getTotalFields() {
+      return 1;
+    }
+
+    @Override
+    public Class<T> getTypeClass() {
+      return type;
+    }
+
+    @Override
+    public boolean isKeyType() {
+      return false;
+    }
+
+    @Override
+    public TypeSerializer<T> createSerializer(SerializerConfig config) {
+      return serializer;
+    }
+
+    @Override
+    public String toString() {
+      return type.getSimpleName();
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Info<?> that && type.equals(that.type);
+    }
+
+    @Override
+    public int hashCode() {
+      return type.hashCode();
+    }
+
+    @Override
+    public boolean canEqual(Object other) {
+      return other instanceof Info<?>;
+    }
+  }
+}
