@@ -1,0 +1,62 @@
+package io.whetstream.model.scenes;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class DemoBaseTest {
+  @TempDir Path cache;
+
+  @Test
+  void unpacksOnceAndAgainOnlyIfDamaged() throws IOException {
+    Path first = DemoBase.unpack(cache);
+    Path config = first.resolve("config.json");
+    byte[] original = Files.readAllBytes(config);
+    var before = Files.getLastModifiedTime(config);
+    assertEquals(first, DemoBase.unpack(cache));
+    assertEquals(before, Files.getLastModifiedTime(config));
+
+    Files.writeString(config, "{}");
+    assertEquals(first, DemoBase.unpack(cache));
+    assertArrayEquals(original, Files.readAllBytes(config));
+    Files.delete(config);
+    assertEquals(first, DemoBase.unpack(cache));
+    assertArrayEquals(original, Files.readAllBytes(config));
+    assertOnlyOneDirectory();
+  }
+
+  @Test
+  void manyAtOnceGetTheSameDirectory() throws Exception {
+    ExecutorService pool = Executors.newFixedThreadPool(8);
+    try {
+      Callable<Path> unpack = () -> DemoBase.unpack(cache);
+      Set<Path> paths = new HashSet<>();
+      for (Future<Path> result : pool.invokeAll(List.of(unpack, unpack, unpack, unpack, unpack))) {
+        paths.add(result.get());
+      }
+      assertEquals(1, paths.size());
+    } finally {
+      pool.shutdownNow();
+    }
+    assertOnlyOneDirectory();
+  }
+
+  private void assertOnlyOneDirectory() throws IOException {
+    try (Stream<Path> left = Files.list(cache)) {
+      assertEquals(1, left.count());
+    }
+  }
+}
