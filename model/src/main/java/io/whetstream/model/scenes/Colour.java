@@ -39,6 +39,6 @@ public enum Colour {
 
   /** Whether only drift streams show it. */
   public boolean heldBack() {
-    return ordinal() >= PINK.ordinal();
+    return compareTo(PINK) >= 0;
   }
 }

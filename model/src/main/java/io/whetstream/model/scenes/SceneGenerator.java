@@ -130,6 +130,7 @@ public final class SceneGenerator {
    *
    * @param variant tells several negatives of the same kind apart
    */
+  @SuppressWarnings("EnumOrdinal") // The order of the values is part of what a seed means.
   public Claim negative(Scene scene, Edit edit, long variant) {
     Draws draws = new Draws(seed, NEGATIVE, scene.style(), edit.ordinal(), variant);
     Claim truth = Claim.of(scene);

@@ -41,6 +41,7 @@ public record SceneObject(Size size, Fill fill, Colour colour, Shape shape, int 
   }
 
   /** Everything but the place, as one small number; equal objects look alike. */
+  @SuppressWarnings("EnumOrdinal") // The order of the values is part of what a seed means.
   int look() {
     return ((colour.ordinal() * 16 + shape.ordinal()) * 4 + fill.ordinal()) * 2 + size.ordinal();
   }

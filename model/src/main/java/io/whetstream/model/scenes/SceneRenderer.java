@@ -87,7 +87,8 @@ public final class SceneRenderer {
         int shaded = 0;
         for (int s = 0; s < SAMPLES * SAMPLES; s++) {
           double dx = px + (s % SAMPLES + 0.5) / SAMPLES - cx;
-          double dy = py + (s / SAMPLES + 0.5) / SAMPLES - cy;
+          int row = s / SAMPLES;
+          double dy = py + (row + 0.5) / SAMPLES - cy;
           double u = dx * cos + dy * sin;
           double v = dy * cos - dx * sin;
           if (!o.shape().contains(u, v)) {

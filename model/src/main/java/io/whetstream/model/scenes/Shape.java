@@ -96,7 +96,7 @@ public enum Shape {
 
   /** Whether only drift streams show it. */
   public boolean heldBack() {
-    return ordinal() >= MOON.ordinal();
+    return compareTo(MOON) >= 0;
   }
 
   /** Whether another shape has room inside it (see {@link Relation#INSIDE}). */

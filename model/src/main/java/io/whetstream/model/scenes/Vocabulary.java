@@ -71,7 +71,7 @@ final class Vocabulary {
             ("a an the of on in and is its one two three shape shapes background fill colour form"
                     + " size relation top middle bottom centre grid short long summary image text"
                     + " word sentence picture caption describe summarise what this means like")
-                .split(" ")));
+                .split(" ", -1)));
     for (String[] pair : SYNONYMS) {
       words.add(pair[0]);
     }

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** Writes enlarged scenes side by side for a person to look at: {@code main OUT.png KIND}. */
+@SuppressWarnings("EnumOrdinal") // Pairs the values up by their order.
 final class ContactSheet {
   private static final int ZOOM = 4;
 

@@ -70,7 +70,7 @@ class DemoTokenizerTest {
                 Captioner.shortCaption(scene),
                 Captioner.longCaption(scene),
                 Captioner.gridCaption(generator.grid(i)))) {
-          String[] pieces = text.replaceAll("([.,:])", " $1").split(" ");
+          String[] pieces = text.replaceAll("([.,:])", " $1").split(" ", -1);
           assertEquals(pieces.length, encode(text).length, text);
         }
       }

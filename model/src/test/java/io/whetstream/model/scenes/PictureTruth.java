@@ -12,7 +12,7 @@ final class PictureTruth {
   private PictureTruth() {}
 
   static boolean holds(String caption, Scene scene) {
-    String[] parts = caption.split(" and a ");
+    String[] parts = caption.split(" and a ", -1);
     List<List<String>> things = new ArrayList<>();
     String relation = null;
     String side = null;
@@ -20,7 +20,7 @@ final class PictureTruth {
     for (String r : List.of("left of", "right of", "above", "below", "inside")) {
       int at = head.indexOf(" " + r + " a ");
       if (at >= 0) {
-        relation = r.split(" ")[0];
+        relation = r.split(" ", -1)[0];
         things.add(words(head.substring(0, at)));
         things.add(words(head.substring(at + r.length() + 4)));
       }
@@ -58,7 +58,7 @@ final class PictureTruth {
   }
 
   private static List<String> words(String text) {
-    return List.of(text.split(" "));
+    return List.of(text.split(" ", -1));
   }
 
   private static boolean fits(List<String> words, SceneObject o) {
