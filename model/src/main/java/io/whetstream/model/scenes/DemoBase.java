@@ -28,6 +28,7 @@ public final class DemoBase {
           "config.json",
           "model.safetensors",
           "preprocessor_config.json",
+          "processor_config.json",
           "special_tokens_map.json",
           "tokenizer.json",
           "tokenizer_config.json");

@@ -48,6 +48,7 @@ final class DemoFiles {
     files.put("special_tokens_map.json", bytes(specialTokens()));
     files.put("config.json", bytes(config(tokens)));
     files.put("preprocessor_config.json", bytes(preprocessor()));
+    files.put("processor_config.json", bytes(processor()));
     return files;
   }
 
@@ -197,6 +198,14 @@ final class DemoFiles {
     c.putArray("image_mean").add(0.5).add(0.5).add(0.5);
     c.putArray("image_std").add(0.5).add(0.5).add(0.5);
     return c;
+  }
+
+  private static ObjectNode processor() {
+    ObjectNode c = JSON.createObjectNode();
+    c.put("processor_class", "LlavaProcessor").put("image_token", "<image>");
+    // The class token: counted by Hugging Face, then taken off again by the strategy "default".
+    c.put("patch_size", 8).put("num_additional_image_tokens", 1);
+    return c.put("vision_feature_select_strategy", "default");
   }
 
   private static byte[] bytes(ObjectNode node) {
