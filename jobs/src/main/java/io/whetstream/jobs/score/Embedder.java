@@ -1,0 +1,41 @@
+package io.whetstream.jobs.score;
+
+import java.util.List;
+
+/**
+ * What the scoring job needs of a model: vectors of unit length under a named adapter. Thread-safe;
+ * one per process and model.
+ */
+interface Embedder extends AutoCloseable {
+  int dimension();
+
+  /** Hexadecimal digest of the base model. */
+  String baseDigest();
+
+  /** The base model without an adapter. */
+  Adapter base();
+
+  /**
+   * Decodes and prepares an encoded image.
+   *
+   * @param where names the record in error messages
+   * @throws io.whetstream.model.BadInputException if the bytes are not a usable image
+   */
+  float[] pixels(byte[] encoded, String where);
+
+  float[][] images(Adapter adapter, List<float[]> pixels);
+
+  float[][] texts(Adapter adapter, List<String> texts);
+
+  @Override
+  void close();
+
+  /** A verified adapter ready to use; closed after its last use. */
+  interface Adapter extends AutoCloseable {
+    /** Content digest; for the base the digest of the base model. */
+    String digest();
+
+    @Override
+    void close();
+  }
+}
