@@ -20,7 +20,7 @@ import java.util.regex.Pattern;
  * @param green as red
  * @param blue as red
  */
-record ContentGroup(boolean image, long red, long green, long blue) {
+public record ContentGroup(boolean image, long red, long green, long blue) {
   private static final int NOISE_LEVELS = 8;
   private static final int CELLS = 8;
   private static final Pattern NOT_WORDS = Pattern.compile("[^\\p{L}\\p{N}]+");

@@ -23,6 +23,9 @@ interface Embedder extends AutoCloseable {
    */
   float[] pixels(byte[] encoded, String where);
 
+  /** The near-duplicate group of an encoded image. */
+  ContentGroup group(byte[] encoded, String where);
+
   float[][] images(Adapter adapter, List<float[]> pixels);
 
   float[][] texts(Adapter adapter, List<String> texts);

@@ -173,8 +173,8 @@ final class MatchEngine implements AutoCloseable {
     }
     serving =
         table
-            .open(first.version(), first.adapter(), first.calibration())
-            .orElseThrow(() -> new IllegalStateException("no room for the first adapter"));
+            .open(first.version(), first.adapter(), first.calibration(), false)
+            .orElseThrow();
     thresholds = newThresholds(serving.calibration());
   }
 
@@ -213,7 +213,7 @@ final class MatchEngine implements AutoCloseable {
 
   private void dropNext() {
     if (target != null) {
-      table.leave(target);
+      table.leave(target, true);
       target = null;
     }
     if (loaded != null) {
@@ -240,7 +240,7 @@ final class MatchEngine implements AutoCloseable {
     }
     if (loaded != null) {
       table
-          .open(loaded.version(), loaded.adapter(), loaded.calibration())
+          .open(loaded.version(), loaded.adapter(), loaded.calibration(), true)
           .ifPresent(
               opened -> {
                 target = opened;
@@ -251,7 +251,7 @@ final class MatchEngine implements AutoCloseable {
       AdapterVersion wanted = waiting;
       waiting = null;
       if (!wanted.digest().equals(serving.version().digest())) {
-        target = table.join(wanted.digest()).orElse(null);
+        target = table.join(wanted.digest(), true).orElse(null);
         if (target == null) {
           loadingVersion = wanted;
           loading =
@@ -279,7 +279,7 @@ final class MatchEngine implements AutoCloseable {
       }
     } catch (RuntimeException e) {
       AdapterVersion refused = target.version();
-      table.leave(target);
+      table.leave(target, true);
       target = null;
       events.adapterRefused(refused, Reasons.of(e));
       return;
@@ -299,7 +299,8 @@ final class MatchEngine implements AutoCloseable {
     sampledAtRefresh = 0;
     refreshThresholds();
     long nanos = System.nanoTime() - start;
-    table.leave(old);
+    table.flipped(serving);
+    table.leave(old, false);
     List<Watched> again = new ArrayList<>(uncalibrated.values());
     uncalibrated.clear();
     for (Watched query : again) {
@@ -943,7 +944,7 @@ final class MatchEngine implements AutoCloseable {
       place.clear();
     }
     if (serving != null) {
-      table.leave(serving);
+      table.leave(serving, false);
       serving = null;
     }
   }

@@ -16,15 +16,13 @@ import java.util.Optional;
  *
  * <p>A row belongs to a content (a text or an image of a query), found by its digest: queries with
  * equal content share a row, and subtasks share vectors. Under each open adapter digest a row has
- * one vector. At most {@link #MAX_OPEN} digests are open at a time, the one that serves and the one
- * being embedded; a third must wait until every subtask has left the oldest, which bounds memory at
- * twice the watchlist.
+ * one vector. One digest is embedded at a time: the next is opened when every subtask that took part
+ * in the former has flipped to it or given it up. So memory stays at the digests that serve (one,
+ * two during a flip) and the one being embedded.
  *
  * <p>Thread-safe. The lock is never held while something is embedded.
  */
 final class WatchlistTable {
-  static final int MAX_OPEN = 2;
-
   /**
    * What a row holds a vector of.
    *
@@ -101,38 +99,58 @@ final class WatchlistTable {
    * Opens the vectors of an adapter, or joins those already open. {@code adapter} then belongs to
    * the table; if the digest was open already the given handle is closed and the first one stays.
    *
-   * @return empty if two other digests are still in use: ask again later, the handle stays with the
+   * @param embedding true if the caller goes on serving another digest meanwhile, until {@link
+   *     #flipped} or {@link #leave}
+   * @return empty if another digest is being embedded: ask again later, the handle stays with the
    *     caller
    */
   synchronized Optional<AdapterVectors> open(
-      AdapterVersion version, Embedder.Adapter adapter, Calibration calibration) {
-    AdapterVectors known = open.get(version.digest());
-    if (known != null) {
+      AdapterVersion version,
+      Embedder.Adapter adapter,
+      Calibration calibration,
+      boolean embedding) {
+    Optional<AdapterVectors> known = join(version.digest(), embedding);
+    if (known.isPresent()) {
       adapter.close();
-      known.users++;
-      return Optional.of(known);
+      return known;
     }
-    if (open.size() >= MAX_OPEN) {
+    if (embedding && othersAreEmbedding(version.digest())) {
       return Optional.empty();
     }
     AdapterVectors vectors = new AdapterVectors(version, adapter, calibration, dimension);
-    vectors.users = 1;
     open.put(version.digest(), vectors);
-    return Optional.of(vectors);
+    return join(version.digest(), embedding);
   }
 
-  /** Joins the vectors of a digest that another subtask has opened. */
-  synchronized Optional<AdapterVectors> join(String digest) {
+  /** Joins the vectors of a digest that another subtask has opened, if any has. */
+  synchronized Optional<AdapterVectors> join(String digest, boolean embedding) {
     AdapterVectors known = open.get(digest);
-    if (known != null) {
-      known.users++;
+    if (known == null || (embedding && othersAreEmbedding(digest))) {
+      return Optional.empty();
     }
-    return Optional.ofNullable(known);
+    known.users++;
+    known.embedding += embedding ? 1 : 0;
+    return Optional.of(known);
   }
 
-  /** Ends one subtask's use; after the last one vectors and adapter are let go. */
-  synchronized void leave(AdapterVectors vectors) {
+  private boolean othersAreEmbedding(String digest) {
+    return open.values().stream()
+        .anyMatch(other -> other.embedding > 0 && !other.version.digest().equals(digest));
+  }
+
+  /** One subtask serves what it was embedding. */
+  synchronized void flipped(AdapterVectors vectors) {
+    vectors.embedding--;
+  }
+
+  /**
+   * Ends one subtask's use; after the last one vectors and adapter are let go.
+   *
+   * @param embedding whether it was still embedding
+   */
+  synchronized void leave(AdapterVectors vectors, boolean embedding) {
     vectors.users--;
+    vectors.embedding -= embedding ? 1 : 0;
     if (vectors.users == 0) {
       open.remove(vectors.version().digest());
       vectors.adapter().close();
@@ -161,6 +179,7 @@ final class WatchlistTable {
     private final Calibration calibration;
     private final Map<Side, VectorSlabs> slabs = new EnumMap<>(Side.class);
     private int users;
+    private int embedding;
 
     private AdapterVectors(
         AdapterVersion version,

@@ -20,7 +20,7 @@ class WatchlistTableTest {
   private final WatchlistTable table = new WatchlistTable(2);
   private final AtomicInteger closed = new AtomicInteger();
 
-  private Optional<AdapterVectors> open(long n) {
+  private Optional<AdapterVectors> open(long n, boolean embedding) {
     String digest = Long.toHexString(n).repeat(64).substring(0, 64);
     Embedder.Adapter adapter =
         new Embedder.Adapter() {
@@ -34,7 +34,7 @@ class WatchlistTableTest {
             closed.incrementAndGet();
           }
         };
-    return table.open(new AdapterVersion(0, n, digest), adapter, Calibration.NONE);
+    return table.open(new AdapterVersion(0, n, digest), adapter, Calibration.NONE, embedding);
   }
 
   private static Content text(String text) {
@@ -53,7 +53,7 @@ class WatchlistTableTest {
 
   @Test
   void aRowGivenToAnotherContentHasNoVectorOfTheFormerOne() {
-    AdapterVectors vectors = open(1).orElseThrow();
+    AdapterVectors vectors = open(1, false).orElseThrow();
     int row = table.acquire(text("a"));
     vectors.slabs(Side.TEXT).put(row, new float[] {1, 0});
     table.release(Side.TEXT, row);
@@ -63,23 +63,38 @@ class WatchlistTableTest {
   }
 
   @Test
-  void aThirdDigestWaitsUntilTheOldestIsLeftByAll() {
-    AdapterVectors first = open(1).orElseThrow();
-    AdapterVectors again = table.join(first.version().digest()).orElseThrow();
-    assertSame(first, again);
-    assertTrue(open(2).isPresent());
-    assertTrue(open(3).isEmpty());
-    table.leave(first);
-    assertTrue(open(3).isEmpty());
-    table.leave(first);
-    assertTrue(open(3).isPresent());
+  void theNextDigestWaitsUntilAllHaveFlippedToTheOneBeingEmbedded() {
+    AdapterVectors first = open(1, false).orElseThrow();
+    assertSame(first, table.join(first.version().digest(), false).orElseThrow());
+    AdapterVectors second = open(2, true).orElseThrow();
+    assertSame(second, table.join(second.version().digest(), true).orElseThrow());
+    assertTrue(open(3, true).isEmpty());
+    table.flipped(second);
+    table.leave(first, false);
+    assertTrue(open(3, true).isEmpty());
+    table.flipped(second);
+    table.leave(first, false);
     assertEquals(1, closed.get());
+    assertTrue(open(3, true).isPresent());
     assertEquals(2, table.openDigests());
+  }
+
+  /** A rollback in the middle of a flip: the two subtasks serve two digests and both want a third. */
+  @Test
+  void givingUpAReEmbeddingMakesRoomForAnother() {
+    AdapterVectors first = open(1, false).orElseThrow();
+    AdapterVectors second = open(2, true).orElseThrow();
+    assertSame(second, table.join(second.version().digest(), true).orElseThrow());
+    table.flipped(second);
+    table.leave(second, true);
+    assertTrue(open(3, true).isPresent());
+    table.leave(first, false);
+    assertEquals(1, closed.get());
   }
 
   @Test
   void subtasksDivideTheSlicesOfAReEmbedding() {
-    AdapterVectors vectors = open(1).orElseThrow();
+    AdapterVectors vectors = open(1, false).orElseThrow();
     BitSet mine = new BitSet();
     for (int i = 0; i < 5; i++) {
       mine.set(table.acquire(text("t" + i)));

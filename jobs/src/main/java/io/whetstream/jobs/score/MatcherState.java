@@ -1,0 +1,90 @@
+package io.whetstream.jobs.score;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * What one matcher subtask puts into a checkpoint: which adapters it knew and which queries it had
+ * accepted. Vectors are not part of it, they are computed from the queries; the queries themselves
+ * are read from their topic again.
+ *
+ * @param serving the adapter that served
+ * @param next the adapter that was to serve next, or null
+ * @param newestSeen the newest version ever announced, so that an old announcement is not taken up
+ *     after a rollback; or null
+ * @param accepted ids of accepted queries with their revision
+ * @param refused ids of refused queries with their revision
+ */
+record MatcherState(
+    AdapterVersion serving,
+    AdapterVersion next,
+    AdapterVersion newestSeen,
+    Map<String, Long> accepted,
+    Map<String, Long> refused) {
+  private static final int VERSION = 1;
+
+  byte[] toBytes() {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (DataOutputStream out = new DataOutputStream(bytes)) {
+      out.writeByte(VERSION);
+      write(serving, out);
+      write(next, out);
+      write(newestSeen, out);
+      write(accepted, out);
+      write(refused, out);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return bytes.toByteArray();
+  }
+
+  static MatcherState fromBytes(byte[] state) {
+    try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
+      int version = in.readByte();
+      if (version != VERSION) {
+        throw new IOException(
+            "matcher state of version " + version + ", this release reads version " + VERSION);
+      }
+      return new MatcherState(
+          readVersion(in), readVersion(in), readVersion(in), readIds(in), readIds(in));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static void write(AdapterVersion version, DataOutputStream out) throws IOException {
+    out.writeBoolean(version != null);
+    if (version != null) {
+      out.writeLong(version.epoch());
+      out.writeLong(version.n());
+      out.writeUTF(version.digest());
+    }
+  }
+
+  private static AdapterVersion readVersion(DataInputStream in) throws IOException {
+    return in.readBoolean() ? new AdapterVersion(in.readLong(), in.readLong(), in.readUTF()) : null;
+  }
+
+  private static void write(Map<String, Long> ids, DataOutputStream out) throws IOException {
+    out.writeInt(ids.size());
+    for (Map.Entry<String, Long> entry : ids.entrySet()) {
+      out.writeUTF(entry.getKey());
+      out.writeLong(entry.getValue());
+    }
+  }
+
+  private static Map<String, Long> readIds(DataInputStream in) throws IOException {
+    int count = in.readInt();
+    Map<String, Long> ids = new HashMap<>();
+    for (int i = 0; i < count; i++) {
+      ids.put(in.readUTF(), in.readLong());
+    }
+    return ids;
+  }
+}

@@ -1,0 +1,33 @@
+package io.whetstream.jobs.score;
+
+import java.io.Serializable;
+import java.util.List;
+
+/** How the matcher reaches model, registry and record formats. */
+interface ScoreParts extends Serializable {
+
+  /** A control record: roll back to a digest, or resume. */
+  record Command(String rollbackTo) {}
+
+  Embedder embedder(ScoreConfig config);
+
+  LoadedAdapter.Loader loader(ScoreConfig config, Embedder embedder);
+
+  /** Versions in the registry, newest first, for when nothing announced can be used. */
+  List<AdapterVersion> newestInRegistry(ScoreConfig config);
+
+  String queriesTopic(ScoreConfig config);
+
+  String adaptersTopic(ScoreConfig config);
+
+  String controlTopic(ScoreConfig config);
+
+  /** The query in a record with a value, or null if it is switched off. */
+  WatchedQuery query(ControlRecord record);
+
+  /** The version announced, or null if it is of another adapter stream. */
+  AdapterVersion announcement(ControlRecord record);
+
+  /** The command in a record, or null if it has none. */
+  Command command(ControlRecord record);
+}

@@ -1,0 +1,698 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.model.BadInputException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Properties;
+import java.util.concurrent.locks.LockSupport;
+import org.apache.flink.api.common.state.ListState;
+import org.apache.flink.api.common.state.ListStateDescriptor;
+import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.runtime.state.StateInitializationContext;
+import org.apache.flink.runtime.state.StateSnapshotContext;
+import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
+import org.apache.flink.streaming.api.operators.BoundedMultiInput;
+import org.apache.flink.streaming.api.operators.TwoInputStreamOperator;
+import org.apache.flink.streaming.api.watermark.Watermark;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
+import org.apache.flink.util.OutputTag;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Matches items (first input) against the watchlist under the adapter in use (second input:
+ * queries, announcements and control records, broadcast).
+ *
+ * <p>Before it takes an item, at a fresh start and at a restore, it reads {@code adapters.control},
+ * {@code adapters} and {@code queries} to their ends with a consumer of its own and embeds the
+ * watchlist; records of the second input that were read so are skipped. Without an adapter it waits
+ * there, and items stay in Kafka.
+ *
+ * <p>Items are gathered into micro-batches by size and processing time, and flushed before each
+ * watermark, checkpoint barrier and the end of input, so no item is part of a checkpoint's state:
+ * exactly once is the source's offsets and the sink's transaction. Watermarks come from items only.
+ *
+ * <p>Failure semantics: an item that cannot be decoded or embedded goes to {@link #BAD_ITEMS}; a
+ * query that cannot be used is answered with the reason on {@link #ANSWERS}; an adapter that cannot
+ * be used is refused in log and metric and the one in use stays. Anything else fails the task, and
+ * the restart matches the items since the last checkpoint again.
+ */
+final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
+    implements TwoInputStreamOperator<IncomingItem, ControlRecord, MatchedItem>,
+        BoundedMultiInput {
+  private static final long serialVersionUID = 1L;
+  private static final Logger LOGGER = LoggerFactory.getLogger(SimilarityMatcher.class);
+
+  /** Answers to queries; from the first subtask only. */
+  static final OutputTag<QueryAnswer> ANSWERS = new OutputTag<>("answers") {};
+
+  /** Items that could not be embedded. */
+  static final OutputTag<BadItem> BAD_ITEMS = new OutputTag<>("bad-items") {};
+
+  /** Vectors of items, if asked for. */
+  static final OutputTag<ItemVector> VECTORS = new OutputTag<>("vectors") {};
+
+  private static final long WORK_INTERVAL_MILLIS = 1;
+  private static final long IDLE_POLL_NANOS = 1_000_000;
+
+  private final ScoreConfig config;
+  private final ScoreParts parts;
+
+  private transient ListState<byte[]> state;
+  private transient List<MatcherState> restored;
+  private transient SharedResources shared;
+  private transient MatchEngine engine;
+  private transient LoadedAdapter.Loader loader;
+  private transient AdapterFeed feed;
+  private transient Map<String, Map<Integer, Long>> alreadyRead;
+  private transient Map<String, Long> accepted;
+  private transient Map<String, Long> refused;
+  private transient ArrayDeque<QueryAnswer> answers;
+  private transient List<IncomingItem> batch;
+  private transient boolean flushTimerSet;
+  private transient boolean workTimerSet;
+  private transient boolean started;
+
+  private transient Counter itemsScored;
+  private transient Counter matches;
+  private transient Counter badItems;
+  private transient Counter adaptersRefused;
+  private transient Counter queriesRefused;
+  private transient Counter flips;
+  private transient volatile long lastFlipNanos;
+
+  SimilarityMatcher(ScoreConfig config, ScoreParts parts) {
+    this.config = config;
+    this.parts = parts;
+  }
+
+  // ---- state
+
+  @Override
+  public void initializeState(StateInitializationContext context) throws Exception {
+    super.initializeState(context);
+    state =
+        context
+            .getOperatorStateStore()
+            .getUnionListState(
+                new ListStateDescriptor<>("matcher", BytePrimitiveArraySerializer.INSTANCE));
+    restored = new ArrayList<>();
+    for (byte[] each : state.get()) {
+      restored.add(MatcherState.fromBytes(each));
+    }
+  }
+
+  @Override
+  public void prepareSnapshotPreBarrier(long checkpointId) throws Exception {
+    flush();
+  }
+
+  @Override
+  public void snapshotState(StateSnapshotContext context) throws Exception {
+    super.snapshotState(context);
+    boolean first = isFirst();
+    // Every subtask accepts the same queries: one copy is enough.
+    state.update(
+        List.of(
+            new MatcherState(
+                    engine.serving(),
+                    engine.next(),
+                    feed.newestSeen(),
+                    first ? accepted : Map.of(),
+                    first ? refused : Map.of())
+                .toBytes()));
+  }
+
+  private boolean isFirst() {
+    return getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0;
+  }
+
+  // ---- start-up
+
+  @Override
+  public void open() throws Exception {
+    super.open();
+    alreadyRead = new HashMap<>();
+    accepted = new HashMap<>();
+    refused = new HashMap<>();
+    answers = new ArrayDeque<>();
+    batch = new ArrayList<>(config.match().batchSize());
+    feed = new AdapterFeed();
+    registerMetrics();
+    String key = getRuntimeContext().getJobInfo().getJobId() + "/" + config.base().model();
+    shared = SharedResources.join(key, () -> parts.embedder(config));
+    loader = parts.loader(config, shared.embedder());
+    engine =
+        new MatchEngine(
+            shared.embedder(),
+            shared.table(),
+            shared.product(),
+            config.engineSettings(),
+            loader,
+            shared.background(),
+            new EngineEvents());
+    startUp();
+    restored = null;
+    started = true;
+    // Answers gathered while starting are sent with the first turn of the task.
+    scheduleWork();
+  }
+
+  private void registerMetrics() {
+    MetricGroup group = getMetricGroup().addGroup("whetstream");
+    itemsScored = group.counter("itemsScored");
+    matches = group.counter("matches");
+    badItems = group.counter("badItems");
+    adaptersRefused = group.counter("adaptersRefused");
+    queriesRefused = group.counter("queriesRefused");
+    flips = group.counter("adapterFlips");
+    group.gauge("lastFlipMicros", () -> lastFlipNanos / 1000);
+    group.gauge("watchlistQueries", () -> engine == null ? 0 : engine.activeQueries());
+    group.gauge("watchlistBytes", () -> shared == null ? 0L : shared.table().bytes());
+  }
+
+  private void startUp() throws Exception {
+    AdapterVersion servedBefore =
+        restored.stream()
+            .map(MatcherState::serving)
+            .filter(Objects::nonNull)
+            .max(Comparator.naturalOrder())
+            .orElse(null);
+    restored.forEach(each -> feed.restore(each.newestSeen()));
+    Properties client = config.clientProperties();
+    try (TopicReader control = new TopicReader(client, parts.controlTopic(config));
+        TopicReader adapters = new TopicReader(client, parts.adaptersTopic(config));
+        TopicReader queries = new TopicReader(client, parts.queriesTopic(config))) {
+      alreadyRead.put(parts.controlTopic(config), control.readToEnd(this::noteControl));
+      alreadyRead.put(parts.adaptersTopic(config), adapters.readToEnd(this::noteAnnouncement));
+      LoadedAdapter first = firstAdapter(servedBefore);
+      while (first == null) {
+        if (config.startWith().equals("base")) {
+          first =
+              new LoadedAdapter(
+                  AdapterVersion.base(shared.embedder().baseDigest()),
+                  shared.embedder().base(),
+                  Calibration.NONE);
+        } else {
+          LOGGER.info("no usable adapter is announced yet: waiting before the first item");
+          int known = feed.newestFirst().size();
+          String pin = feed.pinned();
+          while (known == feed.newestFirst().size() && Objects.equals(pin, feed.pinned())) {
+            control.poll(this::noteControl);
+            adapters.poll(this::noteAnnouncement);
+          }
+          // What was polled beyond the first end is skipped too when the source brings it.
+          alreadyRead.put(parts.controlTopic(config), control.readToEnd(this::noteControl));
+          alreadyRead.put(parts.adaptersTopic(config), adapters.readToEnd(this::noteAnnouncement));
+          first = firstAdapter(null);
+        }
+      }
+      engine.start(first);
+      LOGGER.info("scoring starts with adapter {}", engine.serving());
+      readQueries(queries);
+    }
+    followFeed();
+  }
+
+  private void noteControl(ConsumerRecord<byte[], byte[]> read) {
+    applyControl(ControlRecord.of(read));
+  }
+
+  private void noteAnnouncement(
+      ConsumerRecord<byte[], byte[]> read) {
+    applyAnnouncement(ControlRecord.of(read));
+  }
+
+  /** The adapter to begin with, or null if none can be used. */
+  private LoadedAdapter firstAdapter(AdapterVersion servedBefore) throws InterruptedException {
+    List<AdapterVersion> candidates = new ArrayList<>();
+    if (feed.pinned() != null) {
+      candidates.add(feed.versionOf(feed.pinned()));
+    }
+    if (servedBefore != null) {
+      candidates.add(servedBefore);
+    }
+    candidates.addAll(feed.newestFirst());
+    candidates.addAll(parts.newestInRegistry(config));
+    AdapterVersion failed = null;
+    for (AdapterVersion candidate : candidates) {
+      if (candidate.isBase()) {
+        return new LoadedAdapter(candidate, shared.embedder().base(), Calibration.NONE);
+      }
+      try {
+        LoadedAdapter loaded = loader.load(candidate);
+        if (failed != null) {
+          LOGGER.warn("adapter {} is used in place of {}", candidate, failed);
+        }
+        return loaded;
+      } catch (InterruptedException e) {
+        throw e;
+      } catch (Exception e) {
+        failed = failed == null ? candidate : failed;
+        refuseAdapter(candidate, Reasons.of(e));
+      }
+    }
+    return null;
+  }
+
+  private void readQueries(TopicReader queries) throws InterruptedException {
+    Map<String, ControlRecord> last = new LinkedHashMap<>();
+    alreadyRead.put(
+        parts.queriesTopic(config),
+        queries.readToEnd(
+            read -> {
+              ControlRecord record = ControlRecord.of(read);
+              String id = idOf(record);
+              if (record.value() == null) {
+                last.remove(id);
+              } else {
+                last.put(id, record);
+              }
+            }));
+    Map<String, Long> acceptedBefore = new HashMap<>();
+    Map<String, Long> refusedBefore = new HashMap<>();
+    for (MatcherState each : restored) {
+      acceptedBefore.putAll(each.accepted());
+      refusedBefore.putAll(each.refused());
+    }
+    for (ControlRecord record : last.values()) {
+      Long before = acceptedBefore.get(idOf(record));
+      applyQuery(record, before != null && before == record.offset());
+    }
+    while (engine.pendingQueries() > 0) {
+      int left = engine.pendingQueries();
+      engine.work();
+      if (left == engine.pendingQueries()) {
+        // The rest is being embedded by other subtasks of this process.
+        LockSupport.parkNanos(IDLE_POLL_NANOS);
+        if (Thread.interrupted()) {
+          throw new InterruptedException("cancelled while reading the watchlist");
+        }
+      }
+    }
+    // Known answers are not given twice.
+    answers.removeIf(
+        answer -> {
+          Map<String, Long> before =
+              answer.state().equals("ACCEPTED") ? acceptedBefore : refusedBefore;
+          Long revision = before.get(answer.queryId());
+          return revision != null && revision == answer.revision();
+        });
+    LOGGER.info("watchlist of {} queries is ready", engine.activeQueries());
+  }
+
+  private void followFeed() {
+    AdapterVersion wanted =
+        feed.pinned() != null ? feed.versionOf(feed.pinned()) : feed.newestSeen();
+    if (wanted != null && !wanted.digest().equals(engine.serving().digest())) {
+      engine.switchTo(wanted);
+    }
+  }
+
+  // ---- second input
+
+  @Override
+  public void processElement2(StreamRecord<ControlRecord> element) throws Exception {
+    ControlRecord record = element.getValue();
+    Long read =
+        alreadyRead.getOrDefault(record.topic(), Map.of()).get(record.partition());
+    if (read != null && record.offset() < read) {
+      return;
+    }
+    if (record.topic().equals(parts.queriesTopic(config))) {
+      if (record.value() == null) {
+        removeQuery(record);
+      } else {
+        applyQuery(record, false);
+      }
+    } else if (record.topic().equals(parts.controlTopic(config))) {
+      String pin = feed.pinned();
+      applyControl(record);
+      if (feed.pinned() != null && !feed.pinned().equals(pin)) {
+        AdapterVersion wanted = feed.versionOf(feed.pinned());
+        LOGGER.info("rollback to adapter {}", wanted);
+        engine.switchNow(wanted);
+      }
+    } else if (applyAnnouncement(record)) {
+      engine.switchTo(feed.newestSeen());
+    }
+    // At once if nothing else is going on: a query takes effect in milliseconds.
+    engine.work();
+    scheduleWork();
+  }
+
+  private void applyControl(ControlRecord record) {
+    try {
+      ScoreParts.Command command = parts.command(record);
+      if (command == null) {
+        return;
+      }
+      if (command.rollbackTo() == null) {
+        feed.resumed();
+      } else {
+        feed.rolledBack(command.rollbackTo());
+      }
+    } catch (BadInputException e) {
+      LOGGER.error("control record at {} is ignored: {}", record.where(), e.getMessage());
+    }
+  }
+
+  private boolean applyAnnouncement(ControlRecord record) {
+    if (record.value() == null) {
+      return false;
+    }
+    try {
+      AdapterVersion version = parts.announcement(record);
+      return version != null && feed.announced(version);
+    } catch (BadInputException e) {
+      adaptersRefused.inc();
+      LOGGER.error("announcement at {} is refused: {}", record.where(), e.getMessage());
+      return false;
+    }
+  }
+
+  private static String idOf(ControlRecord record) {
+    return record.key() == null ? "" : new String(record.key(), StandardCharsets.UTF_8);
+  }
+
+  private void applyQuery(ControlRecord record, boolean acceptedBefore) {
+    String id = idOf(record);
+    try {
+      WatchedQuery query = parts.query(record);
+      if (query == null) {
+        removeQuery(record);
+      } else {
+        engine.upsert(query, acceptedBefore);
+      }
+    } catch (BadInputException e) {
+      engine.remove(id);
+      refuseQuery(id, record.offset(), e.getMessage());
+    }
+  }
+
+  private void removeQuery(ControlRecord record) {
+    String id = idOf(record);
+    engine.remove(id);
+    boolean known = accepted.remove(id) != null | refused.remove(id) != null;
+    if (known) {
+      answer(
+          new QueryAnswer(
+              id, record.offset(), "REMOVED", "", List.of(), null, 0, 0, now()));
+    }
+  }
+
+  private void refuseQuery(String id, long revision, String reason) {
+    accepted.remove(id);
+    refused.put(id, revision);
+    queriesRefused.inc();
+    answer(
+        new QueryAnswer(
+            id,
+            revision,
+            "REFUSED",
+            reason,
+            List.of(),
+            engine.started() ? engine.serving().digest() : null,
+            0,
+            0,
+            now()));
+  }
+
+  private void answer(QueryAnswer answer) {
+    if (isFirst()) {
+      answers.add(answer);
+    }
+  }
+
+  private void refuseAdapter(AdapterVersion version, String reason) {
+    adaptersRefused.inc();
+    LOGGER.error(
+        "adapter {} is refused, {} stays: {}",
+        version,
+        engine.started() ? engine.serving() : "nothing",
+        reason);
+  }
+
+  private long now() {
+    return System.currentTimeMillis();
+  }
+
+  private final class EngineEvents implements MatchEngine.Events {
+    @Override
+    public void queryAccepted(
+        WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {
+      accepted.put(query.id(), query.revision());
+      refused.remove(query.id());
+      List<QueryAnswer.EffectiveThreshold> effective = new ArrayList<>();
+      new EnumMap<>(thresholds)
+          .forEach(
+              (kind, score) ->
+                  effective.add(new QueryAnswer.EffectiveThreshold(kind.label(), score)));
+      answer(
+          new QueryAnswer(
+              query.id(),
+              query.revision(),
+              "ACCEPTED",
+              note,
+              effective,
+              engine.serving().digest(),
+              0,
+              0,
+              now()));
+    }
+
+    @Override
+    public void queryRefused(WatchedQuery query, String reason) {
+      refuseQuery(query.id(), query.revision(), reason);
+    }
+
+    @Override
+    public void adapterRefused(AdapterVersion version, String reason) {
+      refuseAdapter(version, reason);
+    }
+
+    @Override
+    public void flipped(AdapterVersion from, AdapterVersion to, long nanos) {
+      flips.inc();
+      lastFlipNanos = nanos;
+      LOGGER.info(
+          "adapter {} serves after {}, flip of {} us, {} queries",
+          to,
+          from,
+          nanos / 1000,
+          engine.activeQueries());
+    }
+  }
+
+  // ---- first input
+
+  @Override
+  public void processElement1(StreamRecord<IncomingItem> element) throws Exception {
+    batch.add(element.getValue());
+    if (batch.size() >= config.match().batchSize()) {
+      flush();
+      if (engine.hasWork()) {
+        engine.work();
+      }
+    } else if (!flushTimerSet) {
+      flushTimerSet = true;
+      getProcessingTimeService()
+          .registerTimer(
+              getProcessingTimeService().getCurrentProcessingTime()
+                  + config.match().maxWait().toMillis(),
+              time -> {
+                flushTimerSet = false;
+                flush();
+              });
+    }
+  }
+
+  private void flush() {
+    sendAnswers();
+    if (batch.isEmpty()) {
+      return;
+    }
+    List<IncomingItem> items = new ArrayList<>();
+    List<MatchEngine.Prepared> prepared = new ArrayList<>();
+    for (IncomingItem item : batch) {
+      try {
+        float[] pixels =
+            item.image() == null ? null : shared.embedder().pixels(item.image(), item.where());
+        String text = item.text() == null || item.text().isBlank() ? null : item.text();
+        if (pixels == null && text == null) {
+          throw new BadInputException("the item has neither image nor text");
+        }
+        prepared.add(new MatchEngine.Prepared(pixels, text));
+        items.add(item);
+      } catch (BadInputException e) {
+        badItem(item, e.getMessage());
+      }
+    }
+    batch.clear();
+    if (items.isEmpty()) {
+      return;
+    }
+    MatchEngine.Outcome outcome = engine.match(prepared);
+    long now = now();
+    for (MatchEngine.Failure failure : outcome.failures()) {
+      badItem(items.get(failure.item()), failure.reason());
+    }
+    for (MatchEngine.Match match : outcome.matches()) {
+      IncomingItem item = items.get(match.item());
+      matches.inc();
+      output.collect(new StreamRecord<>(matched(item, match, outcome, now), item.eventTime()));
+    }
+    if (config.output().embeddings()) {
+      for (int i = 0; i < items.size(); i++) {
+        output.collect(
+            VECTORS,
+            new StreamRecord<>(
+                new ItemVector(
+                    items.get(i).id(),
+                    outcome.version().digest(),
+                    outcome.imageVectors()[i],
+                    outcome.textVectors()[i]),
+                items.get(i).eventTime()));
+      }
+    }
+    itemsScored.inc(items.size());
+  }
+
+  private void badItem(IncomingItem item, String reason) {
+    badItems.inc();
+    output.collect(
+        BAD_ITEMS, new StreamRecord<>(new BadItem(item, reason), item.eventTime()));
+  }
+
+  private MatchedItem matched(
+      IncomingItem item, MatchEngine.Match match, MatchEngine.Outcome outcome, long now) {
+    WatchedQuery query = match.query();
+    AdapterVersion version = outcome.version();
+    boolean byImage =
+        match.scores().get(0).kind().itemSide() == MatchKind.Side.IMAGE && item.image() != null;
+    return new MatchedItem(
+        MatchedItem.alertId(
+            item.topic(),
+            item.partition(),
+            item.offset(),
+            query.id(),
+            query.revision(),
+            version.digest()),
+        item.id(),
+        item.topic(),
+        item.partition(),
+        item.offset(),
+        itemDigest(item),
+        query.id(),
+        query.revision(),
+        query.topic(),
+        query.partition(),
+        query.offset(),
+        query.contentDigest(),
+        version.digest(),
+        version.epoch(),
+        version.n(),
+        shared.embedder().baseDigest(),
+        match.scores().stream()
+            .map(s -> new MatchedItem.Score(s.kind().label(), s.score(), s.threshold()))
+            .toList(),
+        match.nearest().stream()
+            .map(n -> new MatchedItem.Near(n.queryId(), n.kind().label(), n.score()))
+            .toList(),
+        item.eventTime(),
+        now,
+        byImage
+            ? shared.embedder().group(item.image(), item.where())
+            : ContentGroup.of(item.text()),
+        query.coolDownMillis() == null ? -1 : query.coolDownMillis());
+  }
+
+  /** SHA-256 over the contents of an item: of the image, of the text, or of both digests. */
+  static String itemDigest(IncomingItem item) {
+    String image = item.image() == null ? null : Digests.sha256(item.image());
+    String text =
+        item.text() == null ? null : Digests.sha256(item.text().getBytes(StandardCharsets.UTF_8));
+    if (image == null || text == null) {
+      return image == null ? text : image;
+    }
+    return Digests.sha256((text + ' ' + image).getBytes(StandardCharsets.US_ASCII));
+  }
+
+  private void sendAnswers() {
+    while (!answers.isEmpty()) {
+      output.collect(ANSWERS, new StreamRecord<>(answers.poll()));
+    }
+  }
+
+  // ---- work between micro-batches
+
+  private void scheduleWork() {
+    if (workTimerSet || (started && !engine.hasWork() && answers.isEmpty())) {
+      return;
+    }
+    workTimerSet = true;
+    getProcessingTimeService()
+        .registerTimer(
+            getProcessingTimeService().getCurrentProcessingTime() + WORK_INTERVAL_MILLIS,
+            time -> {
+              workTimerSet = false;
+              engine.work();
+              sendAnswers();
+              scheduleWork();
+            });
+  }
+
+  // ---- time and end
+
+  @Override
+  public void processWatermark1(Watermark mark) throws Exception {
+    flush();
+    processWatermark(mark);
+  }
+
+  @Override
+  public void processWatermark2(Watermark mark) {
+    // Queries and adapters have no part in the event time of items.
+  }
+
+  @Override
+  protected void processWatermarkStatus(WatermarkStatus status, int input) throws Exception {
+    if (input == 0) {
+      processWatermarkStatus(status);
+    }
+  }
+
+  @Override
+  public void endInput(int inputId) {
+    flush();
+  }
+
+  @Override
+  public void finish() throws Exception {
+    flush();
+    super.finish();
+  }
+
+  @Override
+  public void close() throws Exception {
+    if (engine != null) {
+      engine.close();
+    }
+    if (shared != null) {
+      shared.close();
+    }
+    super.close();
+  }
+}
