@@ -8,8 +8,9 @@ import java.util.List;
  * Which adapter is wanted, from announcements and control records in the order they were read. Pure
  * bookkeeping, the same at start-up and live.
  *
- * <p>A rollback wins over every announcement until it is resumed. After it, only versions newer than
- * the newest seen before count, so that the adapter that was rolled back is not taken up again.
+ * <p>A rollback wins over every announcement until it is resumed. After it, only versions newer
+ * than the newest seen before count, so that the adapter that was rolled back is not taken up
+ * again.
  */
 final class AdapterFeed {
   private final List<AdapterVersion> announced = new ArrayList<>();

@@ -55,8 +55,7 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
   public void open(OpenContext context) {
     settings = config.suppressionSettings();
     StateTtlConfig ttl =
-        StateTtlConfig.newBuilder(
-                Duration.ofMillis(config.suppression().stateTtl().toMillis()))
+        StateTtlConfig.newBuilder(Duration.ofMillis(config.suppression().stateTtl().toMillis()))
             .setUpdateType(StateTtlConfig.UpdateType.OnCreateAndWrite)
             .setStateVisibility(StateTtlConfig.StateVisibility.NeverReturnExpired)
             .build();
@@ -66,8 +65,7 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
     groups.enableTimeToLive(ttl);
     state = getRuntimeContext().getState(groups);
     MapStateDescriptor<Long, MatchedItem> alerts =
-        new MapStateDescriptor<>(
-            "last-alerts", Types.LONG, TypeInformation.of(MatchedItem.class));
+        new MapStateDescriptor<>("last-alerts", Types.LONG, TypeInformation.of(MatchedItem.class));
     alerts.enableTimeToLive(ttl);
     lastAlerts = getRuntimeContext().getMapState(alerts);
     MetricGroup group = getRuntimeContext().getMetricGroup().addGroup("whetstream");
@@ -150,7 +148,12 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
       return;
     }
     Suppression suppression = Suppression.fromBytes(known);
-    end(suppression.onTime(timestamp), context.getCurrentKey(), suppression.revision(), context, out);
+    end(
+        suppression.onTime(timestamp),
+        context.getCurrentKey(),
+        suppression.revision(),
+        context,
+        out);
     if (suppression.isEmpty()) {
       state.clear();
     } else {

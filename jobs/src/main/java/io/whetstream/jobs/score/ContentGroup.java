@@ -36,8 +36,8 @@ public record ContentGroup(boolean image, long red, long green, long blue) {
   }
 
   /**
-   * Whether two contents belong together: equal texts, or images at most {@code maxBits} of 192 bits
-   * apart.
+   * Whether two contents belong together: equal texts, or images at most {@code maxBits} of 192
+   * bits apart.
    */
   boolean isNear(ContentGroup other, int maxBits) {
     return image == other.image && distance(other) <= (image ? maxBits : 0);
@@ -85,7 +85,8 @@ public record ContentGroup(boolean image, long red, long green, long blue) {
     String plain = Normalizer.normalize(text, Normalizer.Form.NFKC).toLowerCase(Locale.ROOT);
     String words = NOT_WORDS.matcher(plain).replaceAll(" ").strip();
     // A text of signs only would otherwise fall together with every other such text.
-    ByteBuffer hash = ByteBuffer.wrap(
+    ByteBuffer hash =
+        ByteBuffer.wrap(
             Digests.hash((words.isEmpty() ? plain : words).getBytes(StandardCharsets.UTF_8)));
     return new ContentGroup(false, hash.getLong(), hash.getLong(), hash.getLong());
   }

@@ -33,8 +33,8 @@ public record ControlRecord(
     private static final long serialVersionUID = 1L;
 
     @Override
-    public void deserialize(
-        ConsumerRecord<byte[], byte[]> read, Collector<ControlRecord> out) throws IOException {
+    public void deserialize(ConsumerRecord<byte[], byte[]> read, Collector<ControlRecord> out)
+        throws IOException {
       out.collect(ControlRecord.of(read));
     }
 

@@ -6,13 +6,13 @@ import org.apache.datasketches.req.ReqSketch;
 /**
  * Thresholds of one kind under one adapter digest.
  *
- * <p>A threshold for the false-positive rate r is the (1 - r) quantile of the scores of non-matching
- * comparisons. It starts from the adapter's calibration and is refined by a sample of the scores
- * seen live, kept in a relative-error quantiles sketch (Cormode et al., "Relative Error Streaming
- * Quantiles", PODS 2021), which is accurate in the upper tail, where thresholds lie. Live scores
- * above the calibrated 99.9 % quantile are left out, because that is where the true matches are; the
- * rest therefore stands for 99.9 % of the non-matching scores, and rates of 0.1 % and finer stay
- * with the calibration.
+ * <p>A threshold for the false-positive rate r is the (1 - r) quantile of the scores of
+ * non-matching comparisons. It starts from the adapter's calibration and is refined by a sample of
+ * the scores seen live, kept in a relative-error quantiles sketch (Cormode et al., "Relative Error
+ * Streaming Quantiles", PODS 2021), which is accurate in the upper tail, where thresholds lie. Live
+ * scores above the calibrated 99.9 % quantile are left out, because that is where the true matches
+ * are; the rest therefore stands for 99.9 % of the non-matching scores, and rates of 0.1 % and
+ * finer stay with the calibration.
  *
  * <p>Not thread-safe: one per subtask, kind and digest.
  */
@@ -23,7 +23,9 @@ final class KindThresholds {
   /** Expected events below which a rate is not supported by the data. */
   static final double MIN_EVENTS = 20;
 
-  /** Expected live events (5 % relative standard error) from which the live quantile alone counts. */
+  /**
+   * Expected live events (5 % relative standard error) from which the live quantile alone counts.
+   */
   private static final double FULL_EVENTS = 400;
 
   private static final int SKETCH_K = 24;

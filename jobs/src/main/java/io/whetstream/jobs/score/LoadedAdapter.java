@@ -10,8 +10,8 @@ record LoadedAdapter(AdapterVersion version, Embedder.Adapter adapter, Calibrati
   /**
    * Reads and verifies an adapter. May block; called off the processing thread.
    *
-   * <p>Throws {@link io.whetstream.model.BadInputException} with the reason if the adapter cannot be
-   * used.
+   * <p>Throws {@link io.whetstream.model.BadInputException} with the reason if the adapter cannot
+   * be used.
    */
   interface Loader {
     LoadedAdapter load(AdapterVersion wanted) throws Exception;

@@ -26,10 +26,10 @@ import java.util.concurrent.Executor;
  * embedded.
  *
  * <p>One thread calls it. {@link #match} compares a whole micro-batch under the one active digest;
- * {@link #work} does one slice of whatever else is due (new queries, and the re-embedding
- * for a new adapter) and is called between micro-batches. A flip changes one reference, and only
- * after every query of this subtask has its vector under the new digest; so both vectors of every
- * comparison carry the same digest.
+ * {@link #work} does one slice of whatever else is due (new queries, and the re-embedding for a new
+ * adapter) and is called between micro-batches. A flip changes one reference, and only after every
+ * query of this subtask has its vector under the new digest; so both vectors of every comparison
+ * carry the same digest.
  */
 final class MatchEngine implements AutoCloseable {
   /** Difference allowed between the matrix product and the score that decides. */
@@ -124,7 +124,9 @@ final class MatchEngine implements AutoCloseable {
   private final Map<String, Watched> active = new LinkedHashMap<>();
   private final Map<String, Watched> pending = new LinkedHashMap<>();
 
-  /** Queries for a rate that the active adapter has no calibration for; asked again at each flip. */
+  /**
+   * Queries for a rate that the active adapter has no calibration for; asked again at each flip.
+   */
   private final Map<String, Watched> uncalibrated = new LinkedHashMap<>();
 
   private final Map<Side, Watched[][]> queriesByRow = new EnumMap<>(Side.class);
@@ -172,9 +174,7 @@ final class MatchEngine implements AutoCloseable {
       throw new IllegalStateException("started already");
     }
     serving =
-        table
-            .open(first.version(), first.adapter(), first.calibration(), false)
-            .orElseThrow();
+        table.open(first.version(), first.adapter(), first.calibration(), false).orElseThrow();
     thresholds = newThresholds(serving.calibration());
   }
 
@@ -513,8 +513,7 @@ final class MatchEngine implements AutoCloseable {
       if (row >= 0) {
         ensureRow(side, row);
         Watched[] former = queriesByRow.get(side)[row];
-        Watched[] now =
-            former == null ? new Watched[1] : Arrays.copyOf(former, former.length + 1);
+        Watched[] now = former == null ? new Watched[1] : Arrays.copyOf(former, former.length + 1);
         now[now.length - 1] = query;
         queriesByRow.get(side)[row] = now;
         rows.get(side).set(row);
@@ -716,8 +715,7 @@ final class MatchEngine implements AutoCloseable {
     }
     Map<MatchKind, Map<Integer, List<Neighbour>>> nearest = new EnumMap<>(MatchKind.class);
     for (MatchKind kind : hitKinds) {
-      nearest.put(
-          kind, nearest(now, kind, kind.itemSide() == Side.IMAGE ? images : texts, hits));
+      nearest.put(kind, nearest(now, kind, kind.itemSide() == Side.IMAGE ? images : texts, hits));
     }
     List<Match> matches = new ArrayList<>();
     for (int i = 0; i < items.size(); i++) {
@@ -779,8 +777,7 @@ final class MatchEngine implements AutoCloseable {
   private float[][] embed(
       AdapterVectors now, List<Prepared> items, Side side, List<Integer> having) {
     return side == Side.IMAGE
-        ? embedder.images(
-            now.adapter(), having.stream().map(i -> items.get(i).pixels()).toList())
+        ? embedder.images(now.adapter(), having.stream().map(i -> items.get(i).pixels()).toList())
         : embedder.texts(now.adapter(), having.stream().map(i -> items.get(i).text()).toList());
   }
 
@@ -865,8 +862,7 @@ final class MatchEngine implements AutoCloseable {
 
   private Map<Integer, List<Neighbour>> nearest(
       AdapterVectors now, MatchKind kind, float[][] vectors, List<Set<Watched>> hits) {
-    int[] items =
-        Arrays.stream(present(vectors)).filter(i -> !hits.get(i).isEmpty()).toArray();
+    int[] items = Arrays.stream(present(vectors)).filter(i -> !hits.get(i).isEmpty()).toArray();
     Map<Integer, List<Neighbour>> result = new HashMap<>();
     if (items.length == 0 || settings.nearest() == 0) {
       return result;
@@ -911,15 +907,13 @@ final class MatchEngine implements AutoCloseable {
     }
   }
 
-  private List<KindScore> scores(
-      AdapterVectors now, Watched query, float[] image, float[] text) {
+  private List<KindScore> scores(AdapterVectors now, Watched query, float[] image, float[] text) {
     List<KindScore> scores = new ArrayList<>();
     for (MatchKind kind : query.query.kinds()) {
       float[] item = kind.itemSide() == Side.IMAGE ? image : text;
       if (item != null) {
         float[] watched = now.slabs(kind.querySide()).get(query.row(kind.querySide()));
-        scores.add(
-            new KindScore(kind, dot(item, watched), query.thresholds[kind.ordinal()]));
+        scores.add(new KindScore(kind, dot(item, watched), query.thresholds[kind.ordinal()]));
       }
     }
     scores.sort(Comparator.comparingDouble(score -> score.threshold() - score.score()));

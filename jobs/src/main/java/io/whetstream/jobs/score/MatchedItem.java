@@ -72,7 +72,6 @@ public record MatchedItem(
             queryId,
             Long.toString(revision),
             digest);
-    return Digests.sha256(identity.getBytes(StandardCharsets.UTF_8))
-        .substring(0, 32);
+    return Digests.sha256(identity.getBytes(StandardCharsets.UTF_8)).substring(0, 32);
   }
 }

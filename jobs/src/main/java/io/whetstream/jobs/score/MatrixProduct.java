@@ -137,8 +137,7 @@ final class MatrixProduct implements AutoCloseable {
   }
 
   private static byte[] matrix(String name, String rows, int columns) {
-    Message second =
-        columns < 0 ? new Message().text(2, "n") : new Message().number(1, columns);
+    Message second = columns < 0 ? new Message().text(2, "n") : new Message().number(1, columns);
     byte[] shape =
         new Message()
             .message(1, new Message().text(2, rows).bytes())

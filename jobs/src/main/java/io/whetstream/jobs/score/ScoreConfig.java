@@ -114,8 +114,8 @@ public record ScoreConfig(
    *
    * @param coolDown after an alert, matches of its near-duplicate group are counted instead of
    *     raised, unless the query says otherwise
-   * @param finalCountAfter after the cool-down, a count waits this long for a further alert to carry
-   *     it before it is sent alone
+   * @param finalCountAfter after the cool-down, a count waits this long for a further alert to
+   *     carry it before it is sent alone
    * @param imageDistance images at most this many of 192 hash bits apart are near-duplicates
    * @param maxGroups groups remembered per query
    * @param floodWindow window in which a query's matches are counted

@@ -50,8 +50,7 @@ import org.slf4j.LoggerFactory;
  * the restart matches the items since the last checkpoint again.
  */
 final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
-    implements TwoInputStreamOperator<IncomingItem, ControlRecord, MatchedItem>,
-        BoundedMultiInput {
+    implements TwoInputStreamOperator<IncomingItem, ControlRecord, MatchedItem>, BoundedMultiInput {
   private static final long serialVersionUID = 1L;
   private static final Logger LOGGER = LoggerFactory.getLogger(SimilarityMatcher.class);
 
@@ -230,8 +229,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     applyControl(ControlRecord.of(read));
   }
 
-  private void noteAnnouncement(
-      ConsumerRecord<byte[], byte[]> read) {
+  private void noteAnnouncement(ConsumerRecord<byte[], byte[]> read) {
     applyAnnouncement(ControlRecord.of(read));
   }
 
@@ -326,8 +324,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   @Override
   public void processElement2(StreamRecord<ControlRecord> element) throws Exception {
     ControlRecord record = element.getValue();
-    Long read =
-        alreadyRead.getOrDefault(record.topic(), Map.of()).get(record.partition());
+    Long read = alreadyRead.getOrDefault(record.topic(), Map.of()).get(record.partition());
     if (read != null && record.offset() < read) {
       return;
     }
@@ -407,9 +404,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     engine.remove(id);
     boolean known = accepted.remove(id) != null | refused.remove(id) != null;
     if (known) {
-      answer(
-          new QueryAnswer(
-              id, record.offset(), "REMOVED", "", List.of(), null, 0, 0, now()));
+      answer(new QueryAnswer(id, record.offset(), "REMOVED", "", List.of(), null, 0, 0, now()));
     }
   }
 
@@ -451,8 +446,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   private final class EngineEvents implements MatchEngine.Events {
     @Override
-    public void queryAccepted(
-        WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {
+    public void queryAccepted(WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {
       accepted.put(query.id(), query.revision());
       refused.remove(query.id());
       List<QueryAnswer.EffectiveThreshold> effective = new ArrayList<>();
@@ -572,8 +566,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   private void badItem(IncomingItem item, String reason) {
     badItems.inc();
-    output.collect(
-        BAD_ITEMS, new StreamRecord<>(new BadItem(item, reason), item.eventTime()));
+    output.collect(BAD_ITEMS, new StreamRecord<>(new BadItem(item, reason), item.eventTime()));
   }
 
   private MatchedItem matched(

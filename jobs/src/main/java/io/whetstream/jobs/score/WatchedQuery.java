@@ -16,8 +16,8 @@ import java.util.Set;
  * @param image encoded image to watch for, or null
  * @param kinds the comparisons to make; never empty
  * @param minScore cosine from which an item matches, or null
- * @param maxFalsePositiveRate asked rate among non-matching comparisons, or null; exactly one of the
- *     two is given
+ * @param maxFalsePositiveRate asked rate among non-matching comparisons, or null; exactly one of
+ *     the two is given
  * @param coolDownMillis the query's own cool-down, or null for the job's
  */
 record WatchedQuery(

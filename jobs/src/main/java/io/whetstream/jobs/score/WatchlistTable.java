@@ -16,9 +16,9 @@ import java.util.Optional;
  *
  * <p>A row belongs to a content (a text or an image of a query), found by its digest: queries with
  * equal content share a row, and subtasks share vectors. Under each open adapter digest a row has
- * one vector. One digest is embedded at a time: the next is opened when every subtask that took part
- * in the former has flipped to it or given it up. So memory stays at the digests that serve (one,
- * two during a flip) and the one being embedded.
+ * one vector. One digest is embedded at a time: the next is opened when every subtask that took
+ * part in the former has flipped to it or given it up. So memory stays at the digests that serve
+ * (one, two during a flip) and the one being embedded.
  *
  * <p>Thread-safe. The lock is never held while something is embedded.
  */
@@ -182,10 +182,7 @@ final class WatchlistTable {
     private int embedding;
 
     private AdapterVectors(
-        AdapterVersion version,
-        Embedder.Adapter adapter,
-        Calibration calibration,
-        int dimension) {
+        AdapterVersion version, Embedder.Adapter adapter, Calibration calibration, int dimension) {
       this.version = version;
       this.adapter = adapter;
       this.calibration = calibration;

@@ -101,8 +101,7 @@ class SuppressionTest {
         // Late records included.
         long eventTime = Math.max(0, now - random.nextInt(50));
         Decision decision =
-            state.onMatch(
-                eventTime, new ContentGroup(false, random.nextInt(8), 0, 0), settings);
+            state.onMatch(eventTime, new ContentGroup(false, random.nextInt(8), 0, 0), settings);
         raised += decision.verdict() == Verdict.RAISE ? 1 : 0;
         suppressed += decision.suppressedBefore();
         suppressed += decision.forgotten() == null ? 0 : decision.forgotten().suppressed();

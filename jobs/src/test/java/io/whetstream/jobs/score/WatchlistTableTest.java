@@ -79,7 +79,9 @@ class WatchlistTableTest {
     assertEquals(2, table.openDigests());
   }
 
-  /** A rollback in the middle of a flip: the two subtasks serve two digests and both want a third. */
+  /**
+   * A rollback in the middle of a flip: the two subtasks serve two digests and both want a third.
+   */
   @Test
   void givingUpAReEmbeddingMakesRoomForAnother() {
     AdapterVectors first = open(1, false).orElseThrow();
