@@ -39,7 +39,7 @@ public final class DemoBase {
    * The directory of the demo base. Unpacked on first use, under a name that holds the digest of
    * its content, into {@code $WHETSTREAM_CACHE} (or the system property {@code whetstream.cache}),
    * by default {@code ~/.cache/whetstream}. Safe to call from several threads and processes at
-   * once: the directory appears whole or not at all, and a damaged one is replaced.
+   * once: the directory appears whole or not at all, and a damaged file is replaced.
    *
    * @throws UncheckedIOException if the cache cannot be written
    */
@@ -58,36 +58,15 @@ public final class DemoBase {
     }
     Path target = cache.resolve("demo-base-" + digest(files).substring(0, 16));
     try {
-      if (complete(target, files)) {
-        return target;
+      if (!Files.isDirectory(target)) {
+        create(cache, target, files);
       }
-      Files.createDirectories(cache);
-      Path fresh = Files.createTempDirectory(cache, ".demo-base-");
-      try {
-        for (Map.Entry<String, byte[]> file : files.entrySet()) {
-          Files.write(fresh.resolve(file.getKey()), file.getValue());
-        }
-        if (Files.exists(target)) {
-          // Damaged: out of the way first, since a directory cannot be moved onto a full one.
-          Path damaged = Files.createTempDirectory(cache, ".demo-base-");
-          Files.move(target, damaged.resolve("damaged"), StandardCopyOption.ATOMIC_MOVE);
-          delete(damaged);
-        }
-        Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE);
-      } catch (IOException e) {
-        // Another process may have been first: then its directory is as good as ours.
-        if (!complete(target, files)) {
-          throw e;
-        }
-      } finally {
-        delete(fresh);
-      }
+      repair(cache, target, files);
     } catch (IOException e) {
       throw new UncheckedIOException(
           "cannot unpack the demo base to "
               + target
-              + "; set WHETSTREAM_CACHE to a directory"
-              + " that can be written",
+              + "; set WHETSTREAM_CACHE to a directory that can be written",
           e);
     }
     return target;
@@ -127,16 +106,41 @@ public final class DemoBase {
     }
   }
 
-  private static boolean complete(Path directory, Map<String, byte[]> files) throws IOException {
+  private static void create(Path cache, Path target, Map<String, byte[]> files)
+      throws IOException {
+    Files.createDirectories(cache);
+    Path fresh = Files.createTempDirectory(cache, ".demo-base-");
+    try {
+      for (Map.Entry<String, byte[]> file : files.entrySet()) {
+        Files.write(fresh.resolve(file.getKey()), file.getValue());
+      }
+      Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      // Another process may have been first: then its directory is as good as ours.
+      if (!Files.isDirectory(target)) {
+        throw e;
+      }
+    } finally {
+      delete(fresh);
+    }
+  }
+
+  /**
+   * Replaces what is missing or differs, file by file and in place: the directory is never moved
+   * away under a reader, and two that repair at once do the same.
+   */
+  private static void repair(Path cache, Path target, Map<String, byte[]> files)
+      throws IOException {
     for (Map.Entry<String, byte[]> file : files.entrySet()) {
-      Path path = directory.resolve(file.getKey());
+      Path path = target.resolve(file.getKey());
       if (!Files.isRegularFile(path)
           || Files.size(path) != file.getValue().length
           || !Arrays.equals(Files.readAllBytes(path), file.getValue())) {
-        return false;
+        Path part = Files.createTempFile(cache, ".demo-base-", ".part");
+        Files.write(part, file.getValue());
+        Files.move(part, path, StandardCopyOption.ATOMIC_MOVE);
       }
     }
-    return true;
   }
 
   private static void delete(Path directory) throws IOException {
