@@ -1,0 +1,260 @@
+package io.whetstream.model.checkpoint;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.whetstream.model.BadInputException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/**
+ * A model directory of Hugging Face, open for reading: {@code config.json} and {@code
+ * model.safetensors}, or the shards that {@code model.safetensors.index.json} names. All tensors
+ * the configuration calls for are there, with the right shapes, once this is open.
+ *
+ * <p>Tensors go by canonical names whatever the layout of the file: {@code
+ * vision_tower.vision_model.…}, {@code multi_modal_projector.…}, {@code
+ * language_model.model.layers.N.…}, {@code language_model.lm_head.weight}. Safe for use by several
+ * threads.
+ */
+public final class Checkpoint implements AutoCloseable {
+  private static final String SINGLE = "model.safetensors";
+  private static final String INDEX = "model.safetensors.index.json";
+  private static final ObjectMapper JSON =
+      JsonMapper.builder().enable(MapperFeature.SORT_PROPERTIES_ALPHABETICALLY).build();
+
+  private record Place(SafeTensors file, TensorInfo info) {}
+
+  private final Path directory;
+  private final Map<String, SafeTensors> files;
+  private final SortedMap<String, Place> places;
+  private final ModelConfig config;
+  private String digest;
+
+  private Checkpoint(
+      Path directory,
+      Map<String, SafeTensors> files,
+      SortedMap<String, Place> places,
+      ModelConfig config) {
+    this.directory = directory;
+    this.files = files;
+    this.places = places;
+    this.config = config;
+  }
+
+  /**
+   * Opens a model directory.
+   *
+   * @throws BadInputException if anything is missing, damaged, of another shape than the
+   *     configuration asks for, or of a model that is not supported; the message names file and
+   *     tensor or key
+   */
+  public static Checkpoint open(Path directory) {
+    if (!Files.isDirectory(directory)) {
+      throw new BadInputException(directory + ": no such directory");
+    }
+    Path configFile = directory.resolve("config.json");
+    ModelConfig config = ModelConfig.read(configFile);
+    Map<String, SafeTensors> files = new LinkedHashMap<>();
+    try {
+      SortedMap<String, Place> places = places(directory, files);
+      boolean head = places.containsKey("language_model.lm_head.weight");
+      if (config.tiedEmbeddings() && head && new ConfigReader(configFile).tiedOnlyAtTop()) {
+        config = config.untied();
+      }
+      Checkpoint checkpoint = new Checkpoint(directory, files, places, config);
+      ExpectedTensors.of(config).forEach(checkpoint::require);
+      return checkpoint;
+    } catch (RuntimeException e) {
+      files.values().forEach(SafeTensors::close);
+      throw e;
+    }
+  }
+
+  private static SortedMap<String, Place> places(Path directory, Map<String, SafeTensors> files) {
+    SortedMap<String, Place> places = new TreeMap<>();
+    if (Files.exists(directory.resolve(SINGLE))) {
+      SafeTensors file = SafeTensors.open(directory.resolve(SINGLE));
+      files.put(SINGLE, file);
+      file.tensors().values().forEach(info -> put(places, file, info));
+      return places;
+    }
+    Path index = directory.resolve(INDEX);
+    if (!Files.exists(index)) {
+      throw new BadInputException(
+          directory
+              + ": neither "
+              + SINGLE
+              + " nor "
+              + INDEX
+              + "; weights in other formats must be converted to safetensors first");
+    }
+    for (Map.Entry<String, JsonNode> entry : weightMap(index).properties()) {
+      String shard = entry.getValue().asText();
+      SafeTensors file = files.get(shard);
+      if (file == null) {
+        file = SafeTensors.open(shard(directory, index, entry.getKey(), shard));
+        files.put(shard, file);
+      }
+      TensorInfo info = file.tensors().get(entry.getKey());
+      if (info == null) {
+        throw new BadInputException(
+            index + ": tensor " + entry.getKey() + " is not in " + shard + ", where it should be");
+      }
+      put(places, file, info);
+    }
+    return places;
+  }
+
+  private static JsonNode weightMap(Path index) {
+    JsonNode map;
+    try {
+      map = JSON.readTree(Files.readAllBytes(index)).path("weight_map");
+    } catch (IOException e) {
+      String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+      throw new BadInputException(index + ": not valid JSON: " + reason, e);
+    }
+    if (!map.isObject()) {
+      throw new BadInputException(index + ": no weight_map");
+    }
+    return map;
+  }
+
+  private static Path shard(Path directory, Path index, String tensor, String name) {
+    // Links are followed (the cache of the hub is made of them); names must stay in the directory.
+    if (name.isEmpty() || !Path.of(name).equals(Path.of(name).getFileName()) || name.equals("..")) {
+      throw new BadInputException(
+          index + ": tensor " + tensor + " points to '" + name + "', outside the model directory");
+    }
+    Path file = directory.resolve(name);
+    if (!Files.isRegularFile(file)) {
+      throw new BadInputException(
+          file + ": missing shard; " + index.getFileName() + " places tensor " + tensor + " there");
+    }
+    return file;
+  }
+
+  private static void put(SortedMap<String, Place> places, SafeTensors file, TensorInfo info) {
+    String name = TensorNames.canonical(info.name());
+    Place before = places.put(name, new Place(file, info));
+    if (before != null) {
+      throw new BadInputException(
+          file.file() + ": " + info.name() + " and " + before.info().name() + " are both " + name);
+    }
+  }
+
+  private void require(String name, long[] shape) {
+    Place place = places.get(name);
+    if (place == null) {
+      throw new BadInputException(
+          directory
+              + ": no tensor "
+              + name
+              + ", which config.json calls for (shape "
+              + Arrays.toString(shape)
+              + ")");
+    }
+    TensorInfo info = place.info();
+    if (!info.dtype().isFloat() || !Arrays.equals(info.shape(), shape)) {
+      throw new BadInputException(
+          place.file().file()
+              + ": tensor "
+              + info.name()
+              + " is "
+              + info.dtype()
+              + Arrays.toString(info.shape())
+              + "; config.json calls for floating-point "
+              + Arrays.toString(shape));
+    }
+  }
+
+  /** The model directory. */
+  public Path directory() {
+    return directory;
+  }
+
+  /** The configuration. */
+  public ModelConfig config() {
+    return config;
+  }
+
+  /** All canonical names, in order. */
+  public Set<String> names() {
+    return Collections.unmodifiableSet(places.keySet());
+  }
+
+  /** Whether there is a tensor of this canonical name. */
+  public boolean has(String name) {
+    return places.containsKey(name);
+  }
+
+  /** Where a tensor lies; its {@code name()} is the one in the file. */
+  public TensorInfo info(String name) {
+    return place(name).info();
+  }
+
+  /** The file a tensor lies in. */
+  public SafeTensors fileOf(String name) {
+    return place(name).file();
+  }
+
+  /** A tensor's elements, converted to 32 bit. */
+  public float[] floats(String name) {
+    Place place = place(name);
+    return place.file().floats(place.info().name());
+  }
+
+  private Place place(String name) {
+    Place place = places.get(name);
+    if (place == null) {
+      throw new BadInputException(directory + ": no tensor " + name);
+    }
+    return place;
+  }
+
+  /**
+   * Identity of the model: SHA-256, in hexadecimal, over canonical names in order, element types,
+   * shapes, bytes, and the configuration with its defaults filled in. How the tensors are spread
+   * over files and how the file calls them does not matter. Reads all weights on the first call.
+   */
+  public synchronized String digest() {
+    if (digest == null) {
+      try {
+        MessageDigest sha = MessageDigest.getInstance("SHA-256");
+        places.forEach(
+            (name, place) -> {
+              TensorInfo info = place.info();
+              String line = name + ' ' + info.dtype() + Arrays.toString(info.shape()) + '\n';
+              sha.update(line.getBytes(StandardCharsets.UTF_8));
+              place.file().forEachMap(info, sha::update);
+            });
+        sha.update(JSON.writeValueAsBytes(config));
+        digest = HexFormat.of().formatHex(sha.digest());
+      } catch (NoSuchAlgorithmException e) {
+        throw new IllegalStateException(e);
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+    return digest;
+  }
+
+  @Override
+  public void close() {
+    files.values().forEach(SafeTensors::close);
+  }
+}

@@ -1,0 +1,2 @@
+/** Text to token ids and back, by the model's own {@code tokenizer.json}. */
+package io.whetstream.model.text;
