@@ -26,9 +26,9 @@ public final class SceneSets {
   /**
    * A scene to be written.
    *
-   * @param group name of the hard group it belongs to, or null
+   * @param id unique in its file; also the name of its image
    */
-  public record NamedScene(String id, Scene scene, String group) {}
+  public record NamedScene(String id, Scene scene) {}
 
   /**
    * Held-out scenes for retrieval. No caption describes another scene of the set, so there is
@@ -86,9 +86,6 @@ public final class SceneSets {
         line.put("image", lines.image(named.id(), named.scene()));
         line.put("caption", Captioner.shortCaption(named.scene()));
         line.put("caption_long", Captioner.longCaption(named.scene()));
-        if (named.group() != null) {
-          line.put("hard_group", named.group());
-        }
         lines.add(line);
       }
       return lines.finish();

@@ -128,7 +128,7 @@ class SceneSetsTest {
   void writesPairsAndCompositionalItemsThatCanBeReadBack() throws IOException {
     Iterator<NamedScene> scenes =
         new SceneGenerator(1, SceneLook.STANDARD)
-            .hardGroup(0).stream().map(s -> new NamedScene("s" + s.style(), s, "g0")).iterator();
+            .hardGroup(0).stream().map(s -> new NamedScene("s" + s.style(), s)).iterator();
     assertEquals(8, SceneSets.writePairs(directory, scenes));
     List<CompositionalItem> items = SceneSets.compositional(1, SceneLook.STANDARD, 4);
     assertEquals(16, SceneSets.writeCompositional(directory, items));
