@@ -4,7 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.text.TextTokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,14 +19,11 @@ import org.junit.jupiter.api.io.TempDir;
 
 class DemoTokenizerTest {
   @TempDir static Path cache;
-  private static HuggingFaceTokenizer tokenizer;
+  private static TextTokenizer tokenizer;
 
   @BeforeAll
-  static void open() throws IOException {
-    tokenizer =
-        HuggingFaceTokenizer.newInstance(
-            DemoBase.unpack(cache).resolve("tokenizer.json"),
-            Map.of("truncation", "DO_NOT_TRUNCATE", "padding", "DO_NOT_PAD"));
+  static void open() {
+    tokenizer = TextTokenizer.open(DemoBase.unpack(cache));
   }
 
   @AfterAll
@@ -34,7 +32,7 @@ class DemoTokenizerTest {
   }
 
   private static long[] encode(String text) {
-    return tokenizer.encode(text, false, false).getIds();
+    return tokenizer.encode(text);
   }
 
   @Test
@@ -103,13 +101,27 @@ class DemoTokenizerTest {
             "left-of/right_of (a){b}[c]",
             "ﷺ ẞ İ",
             "")) {
-      assertEquals(text.toLowerCase(Locale.ROOT), tokenizer.decode(encode(text), true), text);
+      assertEquals(text.toLowerCase(Locale.ROOT), tokenizer.decode(encode(text)), text);
     }
   }
 
   @Test
   void textBeginsWithTheBeginOfSequenceToken() {
-    long[] ids = tokenizer.encode("red", true, false).getIds();
+    long[] ids = tokenizer.encodeWithSpecials("red");
     assertArrayEquals(new long[] {1, DemoFiles.tokens().indexOf("\u2581red")}, ids);
+  }
+
+  @Test
+  void theConfigurationIsOfASmallLlavaThatFitsTheTokenizer() {
+    ModelConfig config = ModelConfig.read(DemoBase.unpack(cache).resolve("config.json"));
+    assertEquals(DemoFiles.tokens().size(), config.text().vocabSize());
+    assertEquals(DemoFiles.tokens().indexOf("<image>"), config.imageTokenId());
+    assertEquals(DemoFiles.tokens().indexOf("<pad>"), config.padTokenId());
+    assertEquals(36, config.imageTokens());
+    assertEquals(3, config.visionLayersUsed());
+    assertTrue(config.tiedEmbeddings());
+    assertEquals(tokenizer.bosId(), config.text().bosTokenId());
+    assertEquals(tokenizer.eosId(), config.text().eosTokenId());
+    assertEquals(SceneRenderer.SIZE, config.vision().imageSize());
   }
 }
