@@ -10,6 +10,6 @@ final class Commands {
   static List<Object> all() {
     return List.of(
         // One command per line.
-        new DoctorCommand());
+        new ScenesCommand(), new DoctorCommand());
   }
 }
