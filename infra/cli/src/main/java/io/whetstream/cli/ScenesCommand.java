@@ -64,7 +64,7 @@ final class ScenesCommand implements Callable<Integer> {
       names = "--count",
       paramLabel = "N",
       defaultValue = "256",
-      description = "How many scenes (default: 256; 0 with --compositional alone).")
+      description = "How many scenes (default: 256; 0 for none).")
   private int count;
 
   @Option(
