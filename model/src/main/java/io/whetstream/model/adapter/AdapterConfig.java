@@ -1,0 +1,110 @@
+package io.whetstream.model.adapter;
+
+import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
+import com.fasterxml.jackson.annotation.JsonPropertyOrder;
+import io.whetstream.model.BadInputException;
+import java.util.List;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+
+/**
+ * What an adapter is made of. Part of the adapter's digest.
+ *
+ * @param rank LoRA rank r; 0 for an adapter of soft prompts alone
+ * @param alpha LoRA alpha; see {@link #scaling()}
+ * @param rsLora rank-stabilised scaling (rsLoRA, 2312.03732)
+ * @param dropout LoRA dropout during training, in [0, 1)
+ * @param targetModules the linear modules of the language model that carry LoRA: either names,
+ *     matched as suffixes ({@code q_proj}, {@code mlp.up_proj}), or a single regular expression that
+ *     is matched against the whole module name, as in Hugging Face PEFT
+ * @param imageTemplate prompt template of the image side, null when the adapter's source does not
+ *     say (a bare PEFT directory)
+ * @param textTemplate prompt template of the text side, null likewise
+ * @param softImage number of soft vectors on the image side, 0 for none
+ * @param softText number of soft vectors on the text side, 0 for none
+ */
+@JsonPropertyOrder({
+  "rank",
+  "alpha",
+  "rsLora",
+  "dropout",
+  "targetModules",
+  "imageTemplate",
+  "textTemplate",
+  "softImage",
+  "softText"
+})
+@JsonIgnoreProperties(ignoreUnknown = true)
+public record AdapterConfig(
+    int rank,
+    double alpha,
+    boolean rsLora,
+    double dropout,
+    List<String> targetModules,
+    String imageTemplate,
+    String textTemplate,
+    int softImage,
+    int softText) {
+
+  private static final Pattern PLAIN_NAME = Pattern.compile("[A-Za-z0-9_.]+");
+
+  public AdapterConfig {
+    targetModules = targetModules == null ? List.of() : List.copyOf(targetModules);
+    if (rank < 0 || rank > 4096) {
+      throw new BadInputException("adapter rank must be between 0 and 4096, not " + rank);
+    }
+    if (!Double.isFinite(alpha)) {
+      throw new BadInputException("adapter alpha must be a finite number, not " + alpha);
+    }
+    if (!(dropout >= 0 && dropout < 1)) {
+      throw new BadInputException("adapter dropout must be in [0, 1), not " + dropout);
+    }
+    if (softImage < 0 || softText < 0) {
+      throw new BadInputException(
+          "numbers of soft vectors must be 0 or more, not " + softImage + " and " + softText);
+    }
+    if (rank > 0 && targetModules.isEmpty()) {
+      throw new BadInputException("an adapter of rank " + rank + " needs target modules");
+    }
+    if (isExpression(targetModules)) {
+      try {
+        Pattern.compile(targetModules.get(0));
+      } catch (PatternSyntaxException e) {
+        throw new BadInputException(
+            "target_modules is not a regular expression: " + targetModules.get(0), e);
+      }
+    }
+  }
+
+  /**
+   * The factor of B·A in {@code y = W x + scaling · B A x}: alpha / r (LoRA, 2106.09685, section
+   * 4.1), alpha / sqrt(r) with rsLoRA; 1 at rank 0, where there is nothing to scale.
+   */
+  public double scaling() {
+    if (rank == 0) {
+      return 1;
+    }
+    return rsLora ? alpha / Math.sqrt(rank) : alpha / rank;
+  }
+
+  /**
+   * Whether this configuration adapts a linear module, by PEFT's rule: a list names suffixes, a
+   * single regular expression must match the whole name. The expression may mean either of the names
+   * the module has had in transformers.
+   *
+   * @param module canonical name, {@code language_model.model.layers.0.self_attn.q_proj}
+   */
+  public boolean targets(String module) {
+    if (isExpression(targetModules)) {
+      Pattern pattern = Pattern.compile(targetModules.get(0));
+      return pattern.matcher(module).matches()
+          || pattern.matcher(LoraNames.newer(module)).matches();
+    }
+    return targetModules.stream()
+        .anyMatch(target -> module.equals(target) || module.endsWith("." + target));
+  }
+
+  static boolean isExpression(List<String> targetModules) {
+    return targetModules.size() == 1 && !PLAIN_NAME.matcher(targetModules.get(0)).matches();
+  }
+}
