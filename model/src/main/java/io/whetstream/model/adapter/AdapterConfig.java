@@ -15,8 +15,8 @@ import java.util.regex.PatternSyntaxException;
  * @param rsLora rank-stabilised scaling (rsLoRA, 2312.03732)
  * @param dropout LoRA dropout during training, in [0, 1)
  * @param targetModules the linear modules of the language model that carry LoRA: either names,
- *     matched as suffixes ({@code q_proj}, {@code mlp.up_proj}), or a single regular expression that
- *     is matched against the whole module name, as in Hugging Face PEFT
+ *     matched as suffixes ({@code q_proj}, {@code mlp.up_proj}), or a single regular expression
+ *     that is matched against the whole module name, as in Hugging Face PEFT
  * @param imageTemplate prompt template of the image side, null when the adapter's source does not
  *     say (a bare PEFT directory)
  * @param textTemplate prompt template of the text side, null likewise
@@ -89,8 +89,8 @@ public record AdapterConfig(
 
   /**
    * Whether this configuration adapts a linear module, by PEFT's rule: a list names suffixes, a
-   * single regular expression must match the whole name. The expression may mean either of the names
-   * the module has had in transformers.
+   * single regular expression must match the whole name. The expression may mean either of the
+   * names the module has had in transformers.
    *
    * @param module canonical name, {@code language_model.model.layers.0.self_attn.q_proj}
    */

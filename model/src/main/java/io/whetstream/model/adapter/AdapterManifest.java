@@ -27,8 +27,8 @@ import java.util.regex.Pattern;
  *
  * @param schemaVersion version of this record; readers refuse a newer one
  * @param digest digest of the adapter's tensors and configuration
- * @param baseDigest digest of the base model it was trained on; null when unknown, which only a bare
- *     PEFT directory may be
+ * @param baseDigest digest of the base model it was trained on; null when unknown, which only a
+ *     bare PEFT directory may be
  * @param baseName what the base model was called, for people; may be null
  * @param stream name of the adapter stream; null for an adapter made offline
  * @param version (epoch, n) within the stream; null for an adapter made offline

@@ -130,20 +130,6 @@ public record AdapterWeights(
   }
 
   private static void checkContents(String name, FloatTensor tensor) {
-    long elements = 1;
-    for (long dimension : tensor.shape()) {
-      elements = Math.multiplyExact(elements, dimension);
-    }
-    if (elements != tensor.data().length) {
-      throw new BadInputException(
-          "adapter: tensor "
-              + name
-              + " of shape "
-              + shape(tensor)
-              + " holds "
-              + tensor.data().length
-              + " values");
-    }
     float[] data = tensor.data();
     for (int i = 0; i < data.length; i++) {
       if (!Float.isFinite(data[i])) {
@@ -281,8 +267,7 @@ public record AdapterWeights(
     for (long dimension : tensor.shape()) {
       number(sha, dimension);
     }
-    ByteBuffer bytes =
-        ByteBuffer.allocate(4 * tensor.data().length).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer bytes = ByteBuffer.allocate(4 * tensor.data().length).order(ByteOrder.LITTLE_ENDIAN);
     bytes.asFloatBuffer().put(tensor.data());
     sha.update(bytes);
   }

@@ -81,8 +81,7 @@ public record Calibration(SortedMap<String, Curve> curves) {
       double low = Math.log(falsePositiveRates.get(above - 1));
       double high = Math.log(falsePositiveRates.get(above));
       double part = (Math.log(rate) - low) / (high - low);
-      return thresholds.get(above - 1)
-          + part * (thresholds.get(above) - thresholds.get(above - 1));
+      return thresholds.get(above - 1) + part * (thresholds.get(above) - thresholds.get(above - 1));
     }
   }
 }
