@@ -10,6 +10,6 @@ final class Commands {
   static List<Object> all() {
     return List.of(
         // One command per line.
-        new ScenesCommand(), new DoctorCommand());
+        new ScenesCommand(), new PretrainDemoCommand(), new DoctorCommand());
   }
 }

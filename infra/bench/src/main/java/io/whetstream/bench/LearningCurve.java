@@ -1,0 +1,280 @@
+package io.whetstream.bench;
+
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.eval.Compositional;
+import io.whetstream.model.eval.Retrieval;
+import io.whetstream.model.lvlm.Embedder;
+import io.whetstream.model.lvlm.Lvlm;
+import io.whetstream.model.lvlm.LvlmOptions;
+import io.whetstream.model.lvlm.Precision;
+import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.scenes.Captioner;
+import io.whetstream.model.scenes.CompositionalItem;
+import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.model.scenes.Scene;
+import io.whetstream.model.scenes.SceneGenerator;
+import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.model.scenes.SceneRenderer;
+import io.whetstream.model.scenes.SceneSets;
+import io.whetstream.model.text.TextTokenizer;
+import io.whetstream.model.train.PreparedPair;
+import io.whetstream.model.train.StepReport;
+import io.whetstream.model.train.Trainer;
+import io.whetstream.model.train.TrainingConfig;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/**
+ * What fine-tuning on drawn scenes learns over pairs seen: R@1 among 256 held-out scenes and
+ * accuracy by compositional kind, as rows of a Markdown table. This is how {@code model/RESULTS.md}
+ * was made.
+ */
+@Command(
+    name = "learning-curve",
+    mixinStandardHelpOptions = true,
+    description = "Fine-tunes on drawn scenes and prints held-out figures over pairs seen.")
+public final class LearningCurve implements Callable<Integer> {
+  /** Which pairs share a batch. */
+  enum Negatives {
+    /** Half of each batch is hard groups of eight, half random scenes. */
+    HARD,
+    /** Random scenes alone. */
+    RANDOM
+  }
+
+  @Option(names = "--model", description = "Base model directory; default: the demo base.")
+  Path base;
+
+  @Option(names = "--seeds", split = ",", defaultValue = "1,2,3")
+  List<Long> seeds;
+
+  @Option(names = "--negatives", split = ",", defaultValue = "HARD")
+  List<Negatives> negatives;
+
+  @Option(
+      names = "--at",
+      split = ",",
+      defaultValue = "0,512,1024,2048,5120,10240,20480",
+      description = "Pairs seen at which to evaluate.")
+  List<Integer> at;
+
+  @Option(names = "--batch", defaultValue = "64")
+  int batch;
+
+  @Option(names = "--rank", defaultValue = "16")
+  int rank;
+
+  @Option(names = "--soft-prompts", defaultValue = "6")
+  int soft;
+
+  @Option(names = "--next-token", defaultValue = "0.3", description = "Weight of that loss.")
+  double nextToken;
+
+  @Option(names = "--lr", defaultValue = "3e-3")
+  double learningRate;
+
+  @Option(names = "--logit-scale", defaultValue = "30")
+  double logitScale;
+
+  @Option(names = "--hardness", defaultValue = "0")
+  double hardness;
+
+  @Option(names = "--false-negatives", defaultValue = "KEEP")
+  TrainingConfig.FalseNegatives falseNegatives;
+
+  @Option(names = "--cosine", description = "Cosine schedule to the last evaluation.")
+  boolean cosine;
+
+  @Option(names = "--image-prompt", defaultValue = "<image>[short summary of the image :]")
+  String imagePrompt;
+
+  @Option(names = "--text-prompt", defaultValue = "<text>[short summary of the text :]")
+  String textPrompt;
+
+  @Option(names = "--items", defaultValue = "384", description = "Compositional items a kind.")
+  int items;
+
+  @Option(names = "--threads", defaultValue = "1")
+  int threads;
+
+  @Option(names = "--precision", defaultValue = "FP32")
+  Precision precision;
+
+  private final List<float[]> scenePixels = new ArrayList<>();
+  private final List<long[]> sceneCaptions = new ArrayList<>();
+  private List<CompositionalItem> compositional;
+
+  public static void main(String[] args) {
+    System.exit(
+        new CommandLine(new LearningCurve())
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .execute(args));
+  }
+
+  @Override
+  public Integer call() {
+    Path directory = base == null ? DemoBase.directory() : base;
+    try (Checkpoint checkpoint = Checkpoint.open(directory);
+        TextTokenizer tokenizer = TextTokenizer.open(directory);
+        Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(precision, "cpu", threads))) {
+      for (Scene scene : SceneSets.retrieval(7, SceneLook.STANDARD, 256)) {
+        scenePixels.add(pixels(scene));
+        sceneCaptions.add(tokenizer.encode(Captioner.shortCaption(scene)));
+      }
+      compositional = SceneSets.compositional(7, SceneLook.STANDARD, items);
+      System.out.println(
+          "| run | seed | pairs | T2I R@1 | I2T R@1 | swap | relation | replace | add | ntp acc |"
+              + " pairs/s |\n|---|---|---|---|---|---|---|---|---|---|---|");
+      for (Negatives kind : negatives) {
+        for (long seed : seeds) {
+          run(model, tokenizer, kind, seed);
+        }
+      }
+    }
+    return 0;
+  }
+
+  private void run(Lvlm model, TextTokenizer tokenizer, Negatives kind, long seed) {
+    int last = at.get(at.size() - 1);
+    PromptTemplates prompts = new PromptTemplates(imagePrompt, textPrompt);
+    TrainingConfig.Objective objective =
+        new TrainingConfig.Objective(
+            1, nextToken, logitScale, true, 100, hardness, falseNegatives, 0.1);
+    TrainingConfig.Optimizer optimizer =
+        new TrainingConfig.Optimizer(
+            learningRate,
+            0.9,
+            0.98,
+            1e-8,
+            0.01,
+            2,
+            5,
+            cosine ? TrainingConfig.Schedule.COSINE : TrainingConfig.Schedule.CONSTANT,
+            last / batch);
+    TrainingConfig defaults = TrainingConfig.defaults();
+    AdapterConfig a = defaults.adapter();
+    AdapterConfig adapter =
+        new AdapterConfig(
+            rank, 16, a.rsLora(), 0, a.targetModules(), imagePrompt, textPrompt, soft, soft);
+    TrainingConfig config = new TrainingConfig(adapter, objective, optimizer, 0, seed);
+    Embedder embedder = new Embedder(model, tokenizer, prompts, 128);
+    SceneGenerator generator = new SceneGenerator(1000 + seed, SceneLook.STANDARD);
+    String name =
+        kind.name().toLowerCase(Locale.ROOT) + " r" + rank + " soft" + soft + " ntp" + nextToken;
+    try (Trainer trainer = Trainer.create(model, tokenizer, config)) {
+      long single = 0;
+      long group = 0;
+      int seen = 0;
+      double seconds = 0;
+      double accuracy = Double.NaN;
+      for (int point : at) {
+        while (seen < point) {
+          List<Scene> scenes = new ArrayList<>();
+          if (kind == Negatives.HARD) {
+            while (scenes.size() < batch / 2) {
+              scenes.addAll(generator.hardGroup(1_000_000_000L + group++));
+            }
+          }
+          while (scenes.size() < batch) {
+            scenes.add(generator.scene(single++));
+          }
+          List<PreparedPair> pairs = new ArrayList<>();
+          for (int i = 0; i < scenes.size(); i++) {
+            pairs.add(pair(tokenizer, scenes.get(i), "pair-" + (seen + i)));
+          }
+          StepReport report = trainer.step(pairs);
+          if (report.skipped()) {
+            throw new IllegalStateException("step skipped: " + report);
+          }
+          seconds += report.seconds();
+          accuracy = report.nextTokenAccuracy();
+          seen += pairs.size();
+        }
+        // Before any step the weights are the starting hand prompt, so that line is zero-shot.
+        AdapterWeights weights = trainer.weights();
+        double[] recall = recall(embedder, weights);
+        SortedMap<String, Compositional.Score> kinds = compositional(embedder, tokenizer, weights);
+        System.out.printf(
+            Locale.ROOT,
+            "| %s | %d | %d | %.3f | %.3f | %s | %.3f | %.1f |%n",
+            name,
+            seed,
+            seen,
+            recall[0],
+            recall[1],
+            row(kinds),
+            accuracy,
+            seen / Math.max(seconds, 1e-9));
+        System.out.flush();
+      }
+    }
+  }
+
+  private static String row(Map<String, Compositional.Score> kinds) {
+    return String.join(
+        " | ",
+        List.of("swap", "relation", "replace", "add").stream()
+            .map(kind -> String.format(Locale.ROOT, "%.3f", kinds.get(kind).accuracy()))
+            .toList());
+  }
+
+  private double[] recall(Embedder embedder, AdapterWeights weights) {
+    float[][] images = embedder.embedImages(weights, scenePixels);
+    float[][] texts = embedder.embedTexts(weights, sceneCaptions);
+    int[] groups = IntStream.range(0, images.length).toArray();
+    return new double[] {
+      Retrieval.recall(texts, images, groups, groups).r1(),
+      Retrieval.recall(images, texts, groups, groups).r1()
+    };
+  }
+
+  private SortedMap<String, Compositional.Score> compositional(
+      Embedder embedder, TextTokenizer tokenizer, AdapterWeights weights) {
+    float[][] images =
+        embedder.embedImages(
+            weights, compositional.stream().map(item -> pixels(item.scene())).toList());
+    List<long[]> texts = new ArrayList<>();
+    for (CompositionalItem item : compositional) {
+      texts.add(tokenizer.encode(item.positive().text()));
+      texts.add(tokenizer.encode(item.negative().text()));
+    }
+    float[][] embedded = embedder.embedTexts(weights, texts);
+    List<Compositional.Item> scored = new ArrayList<>();
+    for (int i = 0; i < images.length; i++) {
+      scored.add(
+          new Compositional.Item(
+              compositional.get(i).edit().kind().word(),
+              images[i],
+              embedded[2 * i],
+              List.of(embedded[2 * i + 1])));
+    }
+    return Compositional.byKind(scored);
+  }
+
+  private static float[] pixels(Scene scene) {
+    return SceneRenderer.pixels(SceneRenderer.render(scene));
+  }
+
+  private static PreparedPair pair(TextTokenizer tokenizer, Scene scene, String id) {
+    String caption = Captioner.shortCaption(scene);
+    float[] pixels = pixels(scene);
+    return new PreparedPair(
+        id,
+        pixels,
+        tokenizer.encode(caption),
+        tokenizer.encode(Captioner.longCaption(scene)),
+        id,
+        caption);
+  }
+}

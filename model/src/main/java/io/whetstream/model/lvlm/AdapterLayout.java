@@ -1,0 +1,207 @@
+package io.whetstream.model.lvlm;
+
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.checkpoint.FloatTensor;
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.checkpoint.TextConfig;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/**
+ * How the trainable weights of an adapter lie in one flat vector: per layer A [r, in] and B [out,
+ * r] of q, k, v, o, gate, up, down (rank 0 where a module is not adapted), then the soft vectors of
+ * the image side [K, d] and the text side [K, d], then the logit scale. One vector makes the
+ * optimizer a handful of operations and the gradient a single array.
+ */
+public final class AdapterLayout {
+  /** The decoder's linear modules in the order of the flat vector. */
+  private static final List<String> MODULES =
+      List.of(
+          "self_attn.q_proj",
+          "self_attn.k_proj",
+          "self_attn.v_proj",
+          "self_attn.o_proj",
+          "mlp.gate_proj",
+          "mlp.up_proj",
+          "mlp.down_proj");
+
+  /** One tensor of the flat vector. */
+  private record Part(String name, int rows, int columns, int offset) {
+    int size() {
+      return rows * columns;
+    }
+  }
+
+  private final AdapterConfig config;
+  private final int width;
+  private final List<Part> parts = new ArrayList<>();
+  private final int size;
+
+  /** The layout of adapters of this configuration for this model. */
+  public AdapterLayout(ModelConfig model, AdapterConfig config) {
+    this.config = config;
+    TextConfig text = model.text();
+    width = text.hiddenSize();
+    int queries = text.heads() * text.headDim();
+    int keys = text.keyValueHeads() * text.headDim();
+    int[] in = {width, width, width, queries, width, width, text.intermediateSize()};
+    int[] out = {
+      queries, keys, keys, width, text.intermediateSize(), text.intermediateSize(), width
+    };
+    int offset = 0;
+    int adapted = 0;
+    for (int layer = 0; layer < text.layers(); layer++) {
+      for (int m = 0; m < MODULES.size(); m++) {
+        String module = "language_model.model.layers." + layer + "." + MODULES.get(m);
+        int rank = config.targets(module) ? config.rank() : 0;
+        adapted += rank > 0 ? 1 : 0;
+        offset = add(module + ".lora_A.weight", rank, in[m], offset);
+        offset = add(module + ".lora_B.weight", out[m], rank, offset);
+      }
+    }
+    if (config.rank() > 0 && adapted == 0) {
+      throw new BadInputException(
+          "no module of the language model matches target_modules "
+              + config.targetModules()
+              + "; names look like language_model.model.layers.0.self_attn.q_proj");
+    }
+    offset = add("soft_prompt.image", config.softImage(), width, offset);
+    offset = add("soft_prompt.text", config.softText(), width, offset);
+    size = offset + 1;
+  }
+
+  private int add(String name, int rows, int columns, int offset) {
+    Part part = new Part(name, rows, columns, offset);
+    parts.add(part);
+    return Math.addExact(offset, part.size());
+  }
+
+  public AdapterConfig config() {
+    return config;
+  }
+
+  /** Number of trainable values, the logit scale included (it is the last). */
+  public int size() {
+    return size;
+  }
+
+  /** Trainable values of LoRA alone. */
+  public long loraSize() {
+    return (long) size - 1 - (long) (config.softImage() + config.softText()) * width;
+  }
+
+  /** Names and places of all tensors but the logit scale: for tests and for state. */
+  List<String> names() {
+    return parts.stream().filter(part -> part.size() > 0).map(Part::name).toList();
+  }
+
+  /** The values of one named tensor within a flat vector. */
+  float[] slice(float[] flat, String name) {
+    Part part =
+        parts.stream().filter(candidate -> candidate.name().equals(name)).findFirst().orElseThrow();
+    return Arrays.copyOfRange(flat, part.offset(), part.offset() + part.size());
+  }
+
+  /** Initial values of one tensor. */
+  public interface Initialiser {
+    /** Returns rows * columns values, row-major. */
+    float[] values(String name, int rows, int columns);
+  }
+
+  /** Fills a flat vector tensor by tensor; the logit scale is left alone. */
+  public void fill(float[] flat, Initialiser initialiser) {
+    for (Part part : parts) {
+      if (part.size() > 0) {
+        float[] values = initialiser.values(part.name(), part.rows(), part.columns());
+        System.arraycopy(values, 0, flat, part.offset(), part.size());
+      }
+    }
+  }
+
+  /** What {@code llava.py} calls shapes: [14 * layers + 1, 2], both soft prompts as one. */
+  long[] shapes() {
+    int lora = parts.size() - 2;
+    long[] shapes = new long[2 * (lora + 1)];
+    for (int i = 0; i < lora; i++) {
+      shapes[2 * i] = parts.get(i).rows();
+      shapes[2 * i + 1] = parts.get(i).columns();
+    }
+    shapes[2 * lora] = (long) config.softImage() + config.softText();
+    shapes[2 * lora + 1] = width;
+    return shapes;
+  }
+
+  /** The flat vector of these weights. */
+  public float[] flatten(AdapterWeights weights) {
+    if (!weights.config().equals(config)) {
+      throw new BadInputException(
+          "the adapter's configuration " + weights.config() + " is not " + config);
+    }
+    float[] flat = new float[size];
+    for (Part part : parts) {
+      if (part.size() == 0) {
+        continue;
+      }
+      FloatTensor tensor =
+          switch (part.name()) {
+            case "soft_prompt.image" -> weights.softImage();
+            case "soft_prompt.text" -> weights.softText();
+            default -> weights.lora().get(part.name());
+          };
+      if (tensor == null) {
+        throw new BadInputException("the adapter has no tensor " + part.name());
+      }
+      if (tensor.shape().length != 2
+          || tensor.shape()[0] != part.rows()
+          || tensor.shape()[1] != part.columns()) {
+        throw new BadInputException(
+            "the adapter's tensor "
+                + part.name()
+                + " has shape "
+                + Arrays.toString(tensor.shape())
+                + ", this model needs ["
+                + part.rows()
+                + ", "
+                + part.columns()
+                + "]: it belongs to another base model");
+      }
+      System.arraycopy(tensor.data(), 0, flat, part.offset(), part.size());
+    }
+    for (String name : weights.lora().keySet()) {
+      if (parts.stream().noneMatch(part -> part.size() > 0 && part.name().equals(name))) {
+        throw new BadInputException(
+            "the adapter's tensor " + name + " has no place in this model or its target_modules");
+      }
+    }
+    flat[size - 1] = weights.logitScale();
+    return flat;
+  }
+
+  /** The weights in a flat vector. */
+  public AdapterWeights unflatten(float[] flat) {
+    SortedMap<String, FloatTensor> lora = new TreeMap<>();
+    FloatTensor softImage = null;
+    FloatTensor softText = null;
+    for (Part part : parts) {
+      FloatTensor tensor =
+          new FloatTensor(
+              new long[] {part.rows(), part.columns()},
+              Arrays.copyOfRange(flat, part.offset(), part.offset() + part.size()));
+      switch (part.name()) {
+        case "soft_prompt.image" -> softImage = tensor;
+        case "soft_prompt.text" -> softText = tensor;
+        default -> {
+          if (part.size() > 0) {
+            lora.put(part.name(), tensor);
+          }
+        }
+      }
+    }
+    return new AdapterWeights(config, lora, softImage, softText, flat[size - 1]);
+  }
+}

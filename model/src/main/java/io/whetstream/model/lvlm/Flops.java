@@ -1,0 +1,68 @@
+package io.whetstream.model.lvlm;
+
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.checkpoint.TextConfig;
+import io.whetstream.model.checkpoint.VisionConfig;
+import java.util.List;
+
+/**
+ * Useful floating-point operations (a multiply-add counts as two): what the mathematics asks for,
+ * without padding and without recomputation. Norms, activations and rotations are left out, as is
+ * usual; they are under one percent.
+ */
+public final class Flops {
+  private final ModelConfig config;
+
+  Flops(ModelConfig config) {
+    this.config = config;
+  }
+
+  /** One image through patch embedding, the vision layers in use, and the projector. */
+  public double image() {
+    VisionConfig v = config.vision();
+    double width = v.hiddenSize();
+    int side = v.imageSize() / v.patchSize();
+    double patches = (double) side * side;
+    double positions = patches + (v.type().equals("clip") ? 1 : 0);
+    double layer = positions * (4 * width * width + 2 * width * v.intermediateSize());
+    double attention = 2 * positions * positions * width;
+    double embed = patches * 3 * v.patchSize() * v.patchSize() * width;
+    double d = config.text().hiddenSize();
+    double project = config.imageTokens() * (width * d + d * d);
+    return 2 * (config.visionLayersUsed() * (layer + attention) + embed + project);
+  }
+
+  /** Weights of the decoder's linear layers, without embeddings and head. */
+  public double decoderWeights() {
+    TextConfig t = config.text();
+    double d = t.hiddenSize();
+    double queries = (double) t.heads() * t.headDim();
+    double keys = (double) t.keyValueHeads() * t.headDim();
+    return t.layers() * (2 * d * queries + 2 * d * keys + 3 * d * t.intermediateSize());
+  }
+
+  /** One forward pass of rows through the decoder, causal attention counted by half. */
+  public double forward(List<Row> rows) {
+    TextConfig t = config.text();
+    double queries = (double) t.heads() * t.headDim();
+    double flops = 0;
+    for (Row row : rows) {
+      double length = row.length();
+      flops += 2 * length * decoderWeights();
+      flops += 2 * t.layers() * length * length * queries;
+      flops += 2.0 * row.targetCount() * t.vocabSize() * t.hiddenSize();
+    }
+    return flops;
+  }
+
+  /**
+   * One training step on rows: the frozen decoder forward and backward towards its inputs, LoRA
+   * forward, backward, and its own gradients; images once forward.
+   *
+   * @param loraWeights number of LoRA values
+   */
+  public double step(List<Row> rows, int images, double loraWeights) {
+    double tokens = rows.stream().mapToDouble(Row::length).sum();
+    return images * image() + 2 * forward(rows) + 6 * tokens * loraWeights;
+  }
+}

@@ -1,0 +1,459 @@
+package io.whetstream.model.lvlm;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.NDScope;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.engine.PtSymbolBlock;
+import ai.djl.pytorch.jni.IValueUtils;
+import ai.djl.pytorch.jni.JniUtils;
+import ai.djl.pytorch.jni.LibUtils;
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.ModelConfig;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A frozen LLaVA-style base model on DJL's PyTorch engine: vision tower, projector and decoder as
+ * TorchScript functions (resource {@code llava.py}) of weights that this class holds in native
+ * memory. Forward passes take an adapter as a flat vector (see {@link AdapterLayout}).
+ *
+ * <p>Threads: one call at a time; callers that share an instance synchronise on it. Whoever uses
+ * {@link #call} works inside {@link #step}, which frees everything that was not kept.
+ *
+ * <p>Why not DJL's own operators: scalar overloads ({@code x.mul(2f)}) hand autograd memory that
+ * Java's garbage collector may free before the backward pass, and one call per operator costs
+ * microseconds each. Inside TorchScript neither happens.
+ */
+public final class Lvlm implements AutoCloseable {
+  private final ModelConfig config;
+  private final String baseDigest;
+  private final Precision precision;
+  private final PtNDManager manager;
+  private final PtSymbolBlock block;
+  private final Map<String, NDArray> methods = new HashMap<>();
+  private final List<NDArray> vision;
+  private final List<NDArray> decoder;
+  private boolean closed;
+
+  Lvlm(ModelConfig config, String baseDigest, WeightSource source, LvlmOptions options) {
+    this.config = config;
+    this.baseDigest = baseDigest;
+    precision = options.precision();
+    // Before anything touches the engine: its static initialiser reads these.
+    System.setProperty("ai.djl.offline", System.getProperty("ai.djl.offline", "true"));
+    System.setProperty("OPT_OUT_TRACKING", System.getProperty("OPT_OUT_TRACKING", "true"));
+    LibUtils.loadLibrary();
+    manager =
+        (PtNDManager)
+            NDManager.newBaseManager(
+                options.djlDevice(ai.djl.engine.Engine.getEngine("PyTorch").getGpuCount()),
+                "PyTorch");
+    prepareThread();
+    try {
+      if (options.threads() > 0) {
+        JniUtils.setNumThreads(options.threads());
+      }
+      block =
+          JniUtils.loadModule(
+              manager, new ByteArrayInputStream(TorchScriptArchive.assemble(config)), false, false);
+      manager.attachInternal("lvlm", block);
+      vision = load(WeightSlot.vision(config), source, "v[]");
+      decoder = load(WeightSlot.decoder(config), source, "w[]");
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    } catch (RuntimeException e) {
+      manager.close();
+      throw e;
+    }
+  }
+
+  /** Where weights come from: a tensor's values, row-major, for its name and shape. */
+  interface WeightSource {
+    float[] values(WeightSlot.Part part);
+  }
+
+  /**
+   * Loads a model's weights into native memory.
+   *
+   * @throws BadInputException if a tensor is missing or has another shape than the configuration
+   *     says
+   */
+  public static Lvlm open(Checkpoint checkpoint, LvlmOptions options) {
+    return new Lvlm(
+        checkpoint.config(),
+        checkpoint.digest(),
+        part -> {
+          part.check(checkpoint);
+          return checkpoint.floats(part.name());
+        },
+        options);
+  }
+
+  private List<NDArray> load(List<WeightSlot> slots, WeightSource source, String name) {
+    List<NDArray> weights = new ArrayList<>();
+    for (WeightSlot slot : slots) {
+      if (slot.sameAs() >= 0) {
+        weights.add(weights.get(slot.sameAs()));
+        continue;
+      }
+      NDList arguments = new NDList(manager.create(precision.scalarType()));
+      for (WeightSlot.Part part : slot.parts()) {
+        float[] values = part.fixed() != null ? part.fixed() : source.values(part);
+        NDArray array = manager.create(values, new Shape(part.shape()));
+        array.setName("parts[]");
+        arguments.add(array);
+      }
+      NDArray weight = call("cast", arguments).head();
+      weight.setName(name);
+      weights.add(weight);
+      arguments.forEach(NDArray::close);
+    }
+    return weights;
+  }
+
+  public ModelConfig config() {
+    return config;
+  }
+
+  /** Identity of the base weights: {@link Checkpoint#digest}. */
+  public String baseDigest() {
+    return baseDigest;
+  }
+
+  public Precision precision() {
+    return precision;
+  }
+
+  /** The manager whose arrays live as long as this model. */
+  public NDManager manager() {
+    return manager;
+  }
+
+  /** Settings that libtorch keeps per thread; cheap, called at the start of every piece of work. */
+  private static void prepareThread() {
+    // Without it TorchScript spends the first runs of each method profiling; as fast without.
+    JniUtils.setGraphExecutorOptimize(false);
+    // Gradient mode is on in new threads; training turns it on for exactly what it differentiates.
+    JniUtils.setGradMode(false);
+  }
+
+  /** Work whose native arrays end with it. */
+  public interface Step<T> {
+    T run(NDManager step);
+  }
+
+  /**
+   * Runs work and frees every native array it made, whether it returned or threw. Both a manager
+   * and a scope are needed: results attach to the manager of their left operand, which may be this
+   * model's.
+   */
+  public <T> T step(Step<T> work) {
+    if (closed) {
+      throw new IllegalStateException("the model is closed");
+    }
+    prepareThread();
+    try (NDManager step = manager.newSubManager();
+        NDScope scope = new NDScope()) {
+      scope.suppressNotUsedWarning();
+      return work.run(step);
+    } finally {
+      JniUtils.setGradMode(false);
+    }
+  }
+
+  /**
+   * Calls a method of {@code llava.py}; lists are arrays with equal names that end in {@code []}.
+   */
+  public NDList call(String method, NDList arguments) {
+    NDArray name =
+        methods.computeIfAbsent(
+            method,
+            key -> {
+              NDArray array = manager.create(0f);
+              NDScope.unregister(array);
+              array.setName("module_method:" + key);
+              return array;
+            });
+    NDList all = new NDList(arguments.size() + 1);
+    all.addAll(arguments);
+    all.add(name);
+    return IValueUtils.forward(block, all, true);
+  }
+
+  /** The data type of adapters, embeddings and losses: 64 bit in {@link Precision#FP64} only. */
+  public DataType wideType() {
+    return precision == Precision.FP64 ? DataType.FLOAT64 : DataType.FLOAT32;
+  }
+
+  /** A float array as a native array of {@link #wideType}. */
+  public NDArray wide(NDManager step, float[] values, Shape shape) {
+    NDArray array = step.create(values, shape);
+    return precision == Precision.FP64 ? array.toType(DataType.FLOAT64, false) : array;
+  }
+
+  /**
+   * Projected image features.
+   *
+   * @param pixels processed images, each [3*S*S]
+   * @param chunk how many images go through the vision tower at once
+   * @return [images * imageTokens, d], in the type of the weights; owned by {@code step}
+   */
+  public NDArray features(NDManager step, List<float[]> pixels, int chunk) {
+    int size = config.vision().imageSize();
+    int length = 3 * size * size;
+    NDList parts = new NDList();
+    for (int begin = 0; begin < pixels.size(); begin += chunk) {
+      int count = Math.min(chunk, pixels.size() - begin);
+      FloatBuffer buffer = FloatBuffer.allocate(count * length);
+      for (float[] image : pixels.subList(begin, begin + count)) {
+        if (image.length != length) {
+          throw new BadInputException(
+              "an image has "
+                  + image.length
+                  + " values where the model's processor gives "
+                  + length
+                  + " (3 x "
+                  + size
+                  + " x "
+                  + size
+                  + ")");
+        }
+        buffer.put(image);
+      }
+      NDArray batch = step.create(buffer.array(), new Shape(count, 3, size, size));
+      NDList arguments = new NDList(batch);
+      arguments.addAll(vision);
+      parts.addAll(call("features", arguments));
+    }
+    if (parts.isEmpty()) {
+      return step.zeros(new Shape(0, config.text().hiddenSize()));
+    }
+    if (parts.size() == 1) {
+      return parts.head();
+    }
+    // In TorchScript, not NDArray.concat: bfloat16 arrays must not meet DJL's own operators.
+    NDList arguments = new NDList(step.create(0));
+    for (NDArray part : parts) {
+      part.setName("parts[]");
+      arguments.add(part);
+    }
+    return call("stack", arguments).head();
+  }
+
+  /** Result of one unit of rows; arrays carry gradients if gradient mode was on. */
+  public record UnitOutput(NDArray embeddings, NDArray nextTokenSum, NDArray nextTokenHits) {}
+
+  /** Everything about an adapter that a forward pass needs, in native memory. */
+  public record NativeAdapter(NDArray flat, NDArray shapes, NDArray scalars, int softImage) {}
+
+  /**
+   * An adapter for {@link #unit}.
+   *
+   * @param layout null for the bare base model
+   * @param flat the layout's vector, in {@link #wideType}; ignored without layout
+   * @param dropout probability of LoRA dropout; 0 outside training
+   */
+  public NativeAdapter adapter(
+      NDManager owner, AdapterLayout layout, NDArray flat, double dropout) {
+    if (layout == null) {
+      return new NativeAdapter(
+          owner.create(new float[0], new Shape(0)),
+          owner.create(new long[0], new Shape(0, 2)),
+          owner.create(new float[] {1f, 0f}),
+          0);
+    }
+    long[] shapes = layout.shapes();
+    return new NativeAdapter(
+        flat,
+        owner.create(shapes, new Shape(shapes.length / 2, 2)),
+        owner.create(new float[] {(float) layout.config().scaling(), (float) dropout}),
+        layout.config().softImage());
+  }
+
+  /**
+   * Runs rows through the decoder.
+   *
+   * @param features from {@link #features}; rows name images by index into it
+   * @return embeddings of the rows that have a read-out, in order, [e, d] of unit length; the sum
+   *     of the next-token cross entropies; the number of targets ranked first
+   */
+  public UnitOutput unit(NDManager step, List<Row> rows, NDArray features, NativeAdapter adapter) {
+    NDList arguments = rowArrays(step, rows, adapter.softImage());
+    arguments.add(features);
+    arguments.add(adapter.flat());
+    arguments.add(adapter.shapes());
+    arguments.add(adapter.scalars());
+    arguments.addAll(decoder);
+    NDList result = call("unit", arguments);
+    return new UnitOutput(result.get(0), result.get(1), result.get(2));
+  }
+
+  /** Every intermediate of the vision side, named as in the golden files. */
+  Map<String, NDArray> traceVision(NDManager step, float[] pixels, int images) {
+    int size = config.vision().imageSize();
+    NDList arguments = new NDList(step.create(pixels, new Shape(images, 3, size, size)));
+    arguments.addAll(vision);
+    NDList states = call("trace_vision", arguments);
+    Map<String, NDArray> named = new HashMap<>();
+    int layers = config.vision().layers();
+    for (int i = 0; i <= layers; i++) {
+      named.put("vision.hidden_states." + i, states.get(i));
+    }
+    named.put("vision.selected", states.get(layers + 1));
+    named.put("image_features", states.get(layers + 2));
+    return named;
+  }
+
+  /** Every intermediate of the decoder, named as in the golden files, each [B, L, .]. */
+  Map<String, NDArray> traceDecoder(
+      NDManager step, List<Row> rows, NDArray features, NativeAdapter adapter) {
+    NDList arguments = rowArrays(step, rows, adapter.softImage());
+    arguments.add(features);
+    arguments.add(adapter.flat());
+    arguments.add(adapter.shapes());
+    arguments.add(adapter.scalars());
+    arguments.addAll(decoder);
+    NDList states = call("trace_decoder", arguments);
+    Map<String, NDArray> named = new HashMap<>();
+    int layers = config.text().layers();
+    named.put("inputs_embeds", states.get(0));
+    for (int i = 0; i < layers; i++) {
+      named.put("decoder.layers." + i, states.get(i + 1));
+    }
+    named.put("decoder.norm", states.get(layers + 1));
+    named.put("logits", states.get(layers + 2));
+    return named;
+  }
+
+  /** The arrays that {@code llava.py} calls rows: right-padded ids and flat positions in them. */
+  NDList rowArrays(NDManager step, List<Row> rows, int softImage) {
+    int length = rows.stream().mapToInt(Row::length).max().orElse(0);
+    long[] ids = new long[rows.size() * length];
+    Arrays.fill(ids, Math.max(0, Math.min(config.padTokenId(), config.text().vocabSize() - 1)));
+    LongList image = new LongList();
+    LongList featureRows = new LongList();
+    LongList soft = new LongList();
+    LongList softRows = new LongList();
+    LongList readouts = new LongList();
+    LongList positions = new LongList();
+    LongList targets = new LongList();
+    long[] seeds = new long[rows.size()];
+    for (int r = 0; r < rows.size(); r++) {
+      Row row = rows.get(r);
+      int base = r * length;
+      int imageToken = 0;
+      seeds[r] = row.seed();
+      for (int i = 0; i < row.length(); i++) {
+        long id = row.ids()[i];
+        if (id < 0) {
+          soft.add(base + i);
+          softRows.add((row.textSide() ? softImage : 0) - id - 1);
+          id = 0;
+        } else if (id == config.imageTokenId() && row.image() >= 0) {
+          image.add(base + i);
+          featureRows.add((long) row.image() * config.imageTokens() + imageToken++);
+        }
+        ids[base + i] = id;
+        if (row.targets() != null && row.targets()[i] >= 0) {
+          positions.add(base + i);
+          targets.add(row.targets()[i]);
+        }
+      }
+      if (imageToken != 0 && imageToken != config.imageTokens()) {
+        throw new BadInputException(
+            "a row holds "
+                + imageToken
+                + " image tokens, an image of this model has "
+                + config.imageTokens());
+      }
+      if (row.readout() >= 0) {
+        readouts.add(base + row.readout());
+      }
+    }
+    NDList arrays = new NDList();
+    arrays.add(step.create(ids, new Shape(rows.size(), length)));
+    arrays.add(image.array(step));
+    arrays.add(soft.array(step));
+    arrays.add(softRows.array(step));
+    arrays.add(step.create(seeds, new Shape(seeds.length)));
+    arrays.add(readouts.array(step));
+    arrays.add(positions.array(step));
+    arrays.add(targets.array(step));
+    arrays.add(featureRows.array(step));
+    return named(arrays, "rows[]");
+  }
+
+  private static NDList named(NDList arrays, String name) {
+    arrays.forEach(array -> array.setName(name));
+    return arrays;
+  }
+
+  /**
+   * Rows of the token embedding table.
+   *
+   * @return [ids.length, d], row-major
+   */
+  public float[] tokenEmbeddings(long[] ids) {
+    if (ids.length == 0) {
+      return new float[0];
+    }
+    return step(
+        step -> {
+          NDList arguments = new NDList(step.create(ids, new Shape(ids.length)), decoder.get(0));
+          arguments.get(1).setName("w[]");
+          return call("lookup", arguments).head().toType(DataType.FLOAT32, false).toFloatArray();
+        });
+  }
+
+  /** Vision and projector weights, in the order of {@link WeightSlot#vision}. */
+  List<NDArray> visionWeights() {
+    return vision;
+  }
+
+  /** Decoder weights, in the order of {@link WeightSlot#decoder}. */
+  List<NDArray> decoderWeights() {
+    return decoder;
+  }
+
+  /** Useful floating-point operations of one forward pass; multiply-add counts as two. */
+  public Flops flops() {
+    return new Flops(config);
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      manager.close();
+    }
+  }
+
+  /** A growing list of longs that becomes a native array. */
+  private static final class LongList {
+    private long[] values = new long[64];
+    private int count;
+
+    void add(long value) {
+      if (count == values.length) {
+        values = Arrays.copyOf(values, 2 * count);
+      }
+      values[count++] = value;
+    }
+
+    NDArray array(NDManager step) {
+      return step.create(Arrays.copyOf(values, count), new Shape(count));
+    }
+  }
+}

@@ -1,0 +1,28 @@
+package io.whetstream.model.train;
+
+/**
+ * An image-text pair ready for training.
+ *
+ * @param id the pair's id; all randomness of its rows is derived from it
+ * @param pixels the processed image [3*S*S], channels first
+ * @param shortCaption token ids without special tokens, for the contrastive loss; null if none
+ * @param longCaption token ids without special tokens, for the next-token loss; null if none
+ * @param imageDigest digest of the image's content; pairs that share it are never each other's
+ *     negatives
+ * @param captionDigest digest of the short caption; the same; null if none
+ */
+public record PreparedPair(
+    String id,
+    float[] pixels,
+    long[] shortCaption,
+    long[] longCaption,
+    String imageDigest,
+    String captionDigest) {
+
+  public PreparedPair {
+    if (shortCaption == null && longCaption == null) {
+      throw new io.whetstream.model.BadInputException(
+          "pair '" + id + "' has neither a short nor a long caption");
+    }
+  }
+}

@@ -1,0 +1,333 @@
+package io.whetstream.model.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.NDScope;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.jni.JniUtils;
+import io.whetstream.model.lvlm.AdapterLayout;
+import io.whetstream.model.lvlm.Lvlm;
+import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.train.TrainingConfig.Objective;
+import io.whetstream.model.train.TrainingConfig.Optimizer;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * Loss, gradient and update on one flat trainable vector.
+ *
+ * <p>There is one path for all batch sizes (GradCache, Gao et al. 2021): embed every unit of rows;
+ * compute the contrastive loss on the embeddings and its gradient towards them; then, unit by unit,
+ * push that gradient and the unit's share of the next-token loss back. If the batch fits one chunk
+ * per row the first pass keeps its graph and nothing is computed twice; otherwise the first pass
+ * keeps only embeddings and each unit is computed again. Dropout is a function of the row's seed,
+ * so both passes see the same model.
+ */
+final class StepEngine implements AutoCloseable {
+  /** Rows of one unit may differ in length by this factor: bounds what padding can cost. */
+  private static final double LONGEST_TO_SHORTEST = 1.25;
+
+  /** Images that go through the vision tower at once when chunks do not bound them. */
+  private static final int VISION_CHUNK = 64;
+
+  private final Lvlm model;
+  private final AdapterLayout layout;
+  private final TrainingConfig config;
+  private final NDArray flat;
+  private final NDArray firstMoment;
+  private final NDArray secondMoment;
+
+  /** What a step measured. Gradients are those before clipping, only if asked for. */
+  record Outcome(
+      boolean skipped,
+      double lossContrastive,
+      double lossNextToken,
+      double nextTokenAccuracy,
+      double gradientNorm,
+      int maskedNegatives,
+      float[] cosines,
+      double[] gradient) {}
+
+  StepEngine(Lvlm model, AdapterLayout layout, TrainingConfig config, float[] initial) {
+    this.model = model;
+    this.layout = layout;
+    this.config = config;
+    NDManager manager = model.manager();
+    Shape shape = new Shape(layout.size());
+    flat = model.wide(manager, initial, shape);
+    flat.setRequiresGradient(true);
+    firstMoment = manager.zeros(shape, model.wideType());
+    secondMoment = manager.zeros(shape, model.wideType());
+  }
+
+  float[] flat() {
+    return model.step(step -> flat.toType(DataType.FLOAT32, true).toFloatArray());
+  }
+
+  float[] firstMoment() {
+    return model.step(step -> firstMoment.toType(DataType.FLOAT32, true).toFloatArray());
+  }
+
+  float[] secondMoment() {
+    return model.step(step -> secondMoment.toType(DataType.FLOAT32, true).toFloatArray());
+  }
+
+  /** Replaces weights and moments. */
+  void restore(float[] weights, float[] first, float[] second) {
+    model.step(
+        step -> {
+          Shape shape = new Shape(layout.size());
+          assign(flat, model.wide(step, weights, shape));
+          assign(firstMoment, model.wide(step, first, shape));
+          assign(secondMoment, model.wide(step, second, shape));
+          return null;
+        });
+  }
+
+  private void assign(NDArray target, NDArray source) {
+    model.call("assign", new NDList(source, target));
+  }
+
+  /**
+   * One optimizer step.
+   *
+   * @param number steps taken before this one: what bias correction and schedule count from
+   */
+  Outcome step(TrainingBatch batch, long number) {
+    return run(batch, number, true);
+  }
+
+  /** Losses and the gradient of their weighted sum; changes nothing. */
+  Outcome gradient(TrainingBatch batch) {
+    return run(batch, 0, false);
+  }
+
+  private Outcome run(TrainingBatch batch, long number, boolean update) {
+    return model.step(
+        step -> {
+          Objective objective = config.objective();
+          int chunk = config.chunk() == 0 ? Integer.MAX_VALUE : config.chunk();
+          List<List<Integer>> units = units(batch.rows(), chunk);
+          boolean recompute = batch.rows().size() > chunk;
+          Lvlm.NativeAdapter adapter =
+              model.adapter(step, layout, flat, config.adapter().dropout());
+          NDArray features = model.features(step, batch.pixels(), Math.min(chunk, VISION_CHUNK));
+          int targets = batch.rows().stream().mapToInt(Row::targetCount).sum();
+
+          // First pass: embeddings of all units, with their graphs if nothing is to be recomputed.
+          List<Lvlm.UnitOutput> outputs = new ArrayList<>();
+          NDList embeddings = new NDList(step.create(0));
+          int[] place = new int[batch.rows().size()];
+          int embedded = 0;
+          boolean contrastive = batch.imageRows().length > 0 && objective.contrastiveWeight() > 0;
+          for (List<Integer> unit : units) {
+            List<Row> rows = unit.stream().map(batch.rows()::get).toList();
+            if (recompute) {
+              rows = rows.stream().filter(row -> row.readout() >= 0).map(Row::prefix).toList();
+            }
+            for (int row : unit) {
+              if (batch.rows().get(row).readout() >= 0) {
+                place[row] = embedded++;
+              }
+            }
+            if (rows.isEmpty() || (recompute && !contrastive)) {
+              continue;
+            }
+            JniUtils.setGradMode(!recompute);
+            Lvlm.UnitOutput output = model.unit(step, rows, features, adapter);
+            JniUtils.setGradMode(false);
+            outputs.add(output);
+            NDArray detached = output.embeddings().duplicate();
+            detached.setName("parts[]");
+            embeddings.add(detached);
+          }
+
+          // The contrastive loss and its gradient towards every embedding.
+          double lossContrastive = Double.NaN;
+          int masked = 0;
+          float[] cosines = new float[0];
+          NDArray upstream = null;
+          if (contrastive) {
+            NDArray leaf = model.call("stack", embeddings).head();
+            leaf.setRequiresGradient(true);
+            int n = batch.imageRows().length;
+            NDArray options =
+                step.create(
+                    new float[] {
+                      (float) objective.hardness(),
+                      (float) objective.falseNegativeMargin(),
+                      objective.falseNegatives().code()
+                    });
+            NDList arguments =
+                new NDList(
+                    leaf,
+                    step.create(places(place, batch.imageRows()), new Shape(n)),
+                    step.create(places(place, batch.textRows()), new Shape(n)),
+                    flat,
+                    step.create(batch.excluded(), new Shape(n, n)),
+                    options);
+            JniUtils.setGradMode(true);
+            NDList result = model.call("contrastive", arguments);
+            JniUtils.setGradMode(false);
+            lossContrastive = scalar(result.get(0));
+            masked = (int) result.get(2).toType(DataType.INT64, false).getLong();
+            cosines = result.get(1).toType(DataType.FLOAT32, false).toFloatArray();
+            backward(result.get(0), model.wide(step, weight(objective.contrastiveWeight()), ONE));
+            upstream = leaf.getGradient();
+          }
+
+          // Second pass: push back, unit by unit.
+          double nextTokenSum = 0;
+          double hits = 0;
+          double tokenWeight = targets > 0 ? objective.nextTokenWeight() / targets : 0;
+          int from = 0;
+          for (int u = 0; u < units.size(); u++) {
+            List<Row> rows = units.get(u).stream().map(batch.rows()::get).toList();
+            int count = (int) rows.stream().filter(row -> row.readout() >= 0).count();
+            boolean tokens =
+                tokenWeight > 0 && rows.stream().anyMatch(row -> row.targetCount() > 0);
+            boolean pushed = upstream != null && count > 0;
+            if (recompute && !pushed && !tokens) {
+              from += count;
+              continue;
+            }
+            JniUtils.setGradMode(true);
+            Lvlm.UnitOutput output =
+                recompute ? model.unit(step, rows, features, adapter) : outputs.get(u);
+            nextTokenSum += scalar(output.nextTokenSum());
+            hits += output.nextTokenHits().toType(DataType.INT64, false).getLong();
+            if (pushed || tokens) {
+              NDArray share =
+                  pushed
+                      ? upstream.get(new ai.djl.ndarray.index.NDIndex("{}:{}", from, from + count))
+                      : output.embeddings().zerosLike();
+              NDList arguments =
+                  new NDList(
+                      output.embeddings(),
+                      share,
+                      output.nextTokenSum(),
+                      model.wide(step, weight(tokenWeight), ONE));
+              NDArray surrogate = model.call("surrogate", arguments).head();
+              backward(surrogate, model.wide(step, weight(1), ONE));
+            }
+            JniUtils.setGradMode(false);
+            if (recompute) {
+              // The unit's graph is freed here, before the next one is built.
+              output.embeddings().close();
+              output.nextTokenSum().close();
+              output.nextTokenHits().close();
+            }
+            from += count;
+          }
+          double lossNextToken = targets > 0 ? nextTokenSum / targets : Double.NaN;
+          boolean finite =
+              (Double.isFinite(lossContrastive) || !contrastive)
+                  && (Double.isFinite(lossNextToken) || targets == 0);
+          double[] gradient = null;
+          double norm;
+          if (!update) {
+            NDArray values = flat.getGradient().toType(DataType.FLOAT64, true);
+            gradient = values.toDoubleArray();
+            model.call("clear", new NDList(flat.getGradient()));
+            norm = Double.NaN;
+          } else if (!finite) {
+            model.call("clear", new NDList(flat.getGradient()));
+            norm = Double.NaN;
+          } else {
+            norm = scalar(model.call("adamw", optimizerArguments(step, number)).head());
+            finite = Double.isFinite(norm);
+          }
+          return new Outcome(
+              !finite,
+              lossContrastive,
+              lossNextToken,
+              targets > 0 ? hits / targets : Double.NaN,
+              norm,
+              masked,
+              cosines,
+              gradient);
+        });
+  }
+
+  private static final Shape ONE = new Shape();
+
+  private static float[] weight(double value) {
+    return new float[] {(float) value};
+  }
+
+  private static double scalar(NDArray array) {
+    return array.toType(DataType.FLOAT64, true).getDouble();
+  }
+
+  private static void backward(NDArray of, NDArray upstream) {
+    JniUtils.backward((PtNDArray) of, (PtNDArray) upstream, false, false);
+  }
+
+  private NDList optimizerArguments(NDManager step, long number) {
+    Optimizer o = config.optimizer();
+    Objective objective = config.objective();
+    double[] hyper = {
+      o.rate(number),
+      o.beta1(),
+      o.beta2(),
+      o.epsilon(),
+      o.weightDecay(),
+      o.clipNorm(),
+      1 - Math.pow(o.beta1(), number + 1.0),
+      1 - Math.pow(o.beta2(), number + 1.0),
+      Math.log(objective.maxLogitScale()),
+      objective.trainLogitScale() ? 1 : 0
+    };
+    return new NDList(flat.getGradient(), flat, firstMoment, secondMoment, step.create(hyper));
+  }
+
+  private static long[] places(int[] place, int[] rows) {
+    return IntStream.of(rows).mapToLong(row -> place[row]).toArray();
+  }
+
+  /**
+   * Cuts rows into units of at most {@code chunk} rows of similar length, image and text rows
+   * apart. Sorting is stable, so a unit's content depends on the batch alone.
+   */
+  static List<List<Integer>> units(List<Row> rows, int chunk) {
+    List<Integer> order =
+        IntStream.range(0, rows.size())
+            .boxed()
+            .sorted(
+                Comparator.<Integer, Boolean>comparing(i -> rows.get(i).textSide())
+                    .thenComparing(i -> rows.get(i).length()))
+            .toList();
+    List<List<Integer>> units = new ArrayList<>();
+    List<Integer> unit = new ArrayList<>();
+    for (int row : order) {
+      if (!unit.isEmpty()) {
+        Row first = rows.get(unit.get(0));
+        Row next = rows.get(row);
+        if (unit.size() == chunk
+            || next.textSide() != first.textSide()
+            || next.length() > LONGEST_TO_SHORTEST * first.length()) {
+          units.add(unit);
+          unit = new ArrayList<>();
+        }
+      }
+      unit.add(row);
+    }
+    if (!unit.isEmpty()) {
+      units.add(unit);
+    }
+    return units;
+  }
+
+  @Override
+  public void close() {
+    for (NDArray array : List.of(flat, firstMoment, secondMoment)) {
+      NDScope.unregister(array);
+      array.close();
+    }
+  }
+}

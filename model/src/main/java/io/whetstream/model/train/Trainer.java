@@ -1,0 +1,383 @@
+package io.whetstream.model.train;
+
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.lvlm.AdapterLayout;
+import io.whetstream.model.lvlm.Embedder;
+import io.whetstream.model.lvlm.Lvlm;
+import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.lvlm.SequenceBuilder;
+import io.whetstream.model.text.TextTokenizer;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.SplittableRandom;
+
+/**
+ * Discriminative fine-tuning of a frozen base model through LoRA and soft prompts (VladVA,
+ * 2412.04378): one call of {@link #step} is one optimizer step on one global batch.
+ *
+ * <p>The result is a function of base, configuration, and the sequence of batches: initial values
+ * and dropout are derived from the seed, the step number and pair ids, never from the state of a
+ * generator. The same sequence on the same processor type, natives and number of threads gives the
+ * same bytes, also when state is written and read in between.
+ *
+ * <p>Not thread-safe: one thread at a time. Native memory is freed by {@link #close}; the model is
+ * the caller's.
+ */
+public final class Trainer implements AutoCloseable {
+  private static final int STATE_VERSION = 1;
+
+  private final Lvlm model;
+  private final TrainingConfig config;
+  private final AdapterLayout layout;
+  private final SequenceBuilder sequences;
+  private final Embedder embedder;
+  private final StepEngine engine;
+  private long stepNumber;
+
+  private Trainer(Lvlm model, TextTokenizer tokenizer, TrainingConfig config, float[] initial) {
+    this.model = model;
+    this.config = config;
+    AdapterConfig adapter = config.adapter();
+    layout = new AdapterLayout(model.config(), adapter);
+    PromptTemplates prompts = new PromptTemplates(adapter.imageTemplate(), adapter.textTemplate());
+    sequences =
+        new SequenceBuilder(
+            tokenizer, model.config(), prompts, adapter.softImage(), adapter.softText());
+    embedder = new Embedder(model, tokenizer, prompts, config.chunk() == 0 ? 64 : config.chunk());
+    engine = new StepEngine(model, layout, config, initial == null ? initialValues() : initial);
+  }
+
+  /** A trainer with fresh weights. */
+  public static Trainer create(Lvlm model, TextTokenizer tokenizer, TrainingConfig config) {
+    return new Trainer(model, tokenizer, config, null);
+  }
+
+  /**
+   * A trainer that goes on from an adapter, with cleared moments. Rank, modules and prompts are the
+   * adapter's; dropout is the configuration's.
+   */
+  public static Trainer from(
+      Lvlm model, TextTokenizer tokenizer, TrainingConfig config, AdapterWeights adapter) {
+    TrainingConfig adapted = config.withAdapter(adapter.config());
+    float[] flat = new AdapterLayout(model.config(), adapter.config()).flatten(adapter);
+    return new Trainer(model, tokenizer, adapted, flat);
+  }
+
+  public TrainingConfig config() {
+    return config;
+  }
+
+  /** How captions and images become rows: for whoever prepares pairs. */
+  public SequenceBuilder sequences() {
+    return sequences;
+  }
+
+  /** Optimizer steps taken since the start, over restores. */
+  public long stepNumber() {
+    return stepNumber;
+  }
+
+  /** The trainable weights now: a copy. */
+  public AdapterWeights weights() {
+    return layout.unflatten(engine.flat());
+  }
+
+  /**
+   * Replaces the weights, for example by an earlier adapter; the step number goes on.
+   *
+   * @param clearMoments whether the optimizer forgets its moments; with other weights they describe
+   *     another place
+   */
+  public void load(AdapterWeights weights, boolean clearMoments) {
+    float[] zeros = new float[layout.size()];
+    engine.restore(
+        layout.flatten(weights),
+        clearMoments ? zeros : engine.firstMoment(),
+        clearMoments ? zeros : engine.secondMoment());
+  }
+
+  /**
+   * One optimizer step on one global batch. Pairs that share id, image digest or caption digest are
+   * never each other's negatives. A step whose loss or gradient is not finite changes nothing and
+   * says so.
+   */
+  public StepReport step(List<PreparedPair> pairs) {
+    if (pairs.isEmpty()) {
+      throw new IllegalArgumentException("a batch must hold at least one pair");
+    }
+    long start = System.nanoTime();
+    TrainingBatch batch = batch(pairs);
+    StepEngine.Outcome outcome;
+    double scale;
+    double rate = config.optimizer().rate(stepNumber);
+    synchronized (model) {
+      outcome = engine.step(batch, stepNumber);
+      float[] flat = engine.flat();
+      scale = Math.exp(flat[flat.length - 1]);
+    }
+    if (!outcome.skipped()) {
+      stepNumber++;
+    }
+    int n = batch.imageRows().length;
+    return new StepReport(
+        stepNumber,
+        pairs.size(),
+        outcome.skipped(),
+        outcome.lossContrastive(),
+        outcome.lossNextToken(),
+        outcome.nextTokenAccuracy(),
+        scale,
+        rate,
+        outcome.gradientNorm(),
+        outcome.maskedNegatives(),
+        recall(outcome.cosines(), batch.excluded(), n, false),
+        recall(outcome.cosines(), batch.excluded(), n, true),
+        (System.nanoTime() - start) / 1e9,
+        model.flops().step(batch.rows(), batch.pixels().size(), layout.loraSize()));
+  }
+
+  /** Share of rows (or columns) whose own entry is strictly above all that count as negatives. */
+  private static double recall(float[] cosines, boolean[] excluded, int n, boolean byImage) {
+    if (cosines.length == 0) {
+      return Double.NaN;
+    }
+    int hits = 0;
+    for (int i = 0; i < n; i++) {
+      boolean first = true;
+      for (int j = 0; j < n && first; j++) {
+        int at = byImage ? i * n + j : j * n + i;
+        first = j == i || excluded[at] || cosines[at] < cosines[i * n + i];
+      }
+      hits += first ? 1 : 0;
+    }
+    return hits / (double) n;
+  }
+
+  /** Rows, images and masks of a batch; each distinct image is encoded once. */
+  private TrainingBatch batch(List<PreparedPair> pairs) {
+    List<Row> rows = new ArrayList<>();
+    List<float[]> pixels = new ArrayList<>();
+    Map<String, Integer> imageOf = new HashMap<>();
+    List<PreparedPair> contrastive = new ArrayList<>();
+    List<Integer> imageRows = new ArrayList<>();
+    List<Integer> textRows = new ArrayList<>();
+    boolean nextToken = config.objective().nextTokenWeight() > 0;
+    for (PreparedPair pair : pairs) {
+      boolean isShort = pair.shortCaption() != null && config.objective().contrastiveWeight() > 0;
+      boolean isLong = pair.longCaption() != null && nextToken;
+      if (!isShort && !isLong) {
+        continue;
+      }
+      int image =
+          imageOf.computeIfAbsent(
+              pair.imageDigest(),
+              digest -> {
+                pixels.add(pair.pixels());
+                return pixels.size() - 1;
+              });
+      long seed = seed(pair.id(), "image");
+      long[] prompt = sequences.imageRow(true);
+      int readout = isShort ? prompt.length - 1 : -1;
+      if (isShort) {
+        contrastive.add(pair);
+        imageRows.add(rows.size());
+      }
+      rows.add(
+          isLong
+              ? nextTokenRow(prompt.length, pair.longCaption(), image, readout, seed)
+              : new Row(prompt, image, false, readout, null, seed));
+      if (isShort) {
+        textRows.add(rows.size());
+        long[] ids = sequences.textRow(pair.shortCaption(), true);
+        rows.add(new Row(ids, -1, true, ids.length - 1, null, seed(pair.id(), "text")));
+      }
+    }
+    return new TrainingBatch(
+        rows,
+        pixels,
+        imageRows.stream().mapToInt(Integer::intValue).toArray(),
+        textRows.stream().mapToInt(Integer::intValue).toArray(),
+        excluded(contrastive));
+  }
+
+  private Row nextTokenRow(int prompt, long[] caption, int image, int readout, long seed) {
+    long[] ids = sequences.nextTokenRow(caption, true);
+    long[] targets = new long[ids.length];
+    Arrays.fill(targets, -1);
+    for (int t = prompt - 1; t < ids.length - 1; t++) {
+      targets[t] = ids[t + 1];
+    }
+    return new Row(ids, image, false, readout, targets, seed);
+  }
+
+  private static boolean[] excluded(List<PreparedPair> pairs) {
+    int n = pairs.size();
+    boolean[] excluded = new boolean[n * n];
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j < n; j++) {
+        PreparedPair a = pairs.get(i);
+        PreparedPair b = pairs.get(j);
+        excluded[i * n + j] =
+            i != j
+                && (a.id().equals(b.id())
+                    || Objects.equals(a.imageDigest(), b.imageDigest())
+                    || (a.captionDigest() != null && a.captionDigest().equals(b.captionDigest())));
+      }
+    }
+    return excluded;
+  }
+
+  private long seed(String id, String what) {
+    long hash = mix(config.seed() + 0x9e3779b97f4a7c15L);
+    hash = mix(hash ^ stepNumber);
+    for (int i = 0; i < id.length(); i++) {
+      hash = mix(hash ^ id.charAt(i));
+    }
+    return mix(hash ^ what.hashCode());
+  }
+
+  /** The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
+  private static long mix(long z) {
+    z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
+    z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
+    return z ^ (z >>> 31);
+  }
+
+  /**
+   * A uniform in +-1/sqrt(in) (PEFT's Kaiming initialisation with a = sqrt 5), B zero, soft vectors
+   * from the words they replace, cycled or cut to their number.
+   */
+  private float[] initialValues() {
+    float[] flat = new float[layout.size()];
+    layout.fill(
+        flat,
+        (name, rows, columns) -> {
+          float[] values = new float[rows * columns];
+          if (name.endsWith("lora_A.weight")) {
+            SplittableRandom random = new SplittableRandom(mix(config.seed()) ^ name.hashCode());
+            double bound = 1 / Math.sqrt(columns);
+            for (int i = 0; i < values.length; i++) {
+              values[i] = (float) random.nextDouble(-bound, bound);
+            }
+          } else if (name.startsWith("soft_prompt.")) {
+            boolean image = name.endsWith("image");
+            long[] words = image ? sequences.imageWords() : sequences.textWords();
+            if (words.length == 0) {
+              throw new BadInputException(
+                  "the prompt template "
+                      + (image ? config.adapter().imageTemplate() : config.adapter().textTemplate())
+                      + " has no words in [..] for the soft vectors to start from");
+            }
+            float[] table = model.tokenEmbeddings(words);
+            for (int i = 0; i < rows; i++) {
+              System.arraycopy(table, (i % words.length) * columns, values, i * columns, columns);
+            }
+          }
+          return values;
+        });
+    flat[flat.length - 1] = (float) Math.log(config.objective().logitScale());
+    return flat;
+  }
+
+  /** Image embeddings [n][d] with any adapter; null for the base with the hand prompt. */
+  public float[][] embedImages(AdapterWeights adapter, List<float[]> pixels) {
+    return embedder.embedImages(adapter, pixels);
+  }
+
+  /** Text embeddings [n][d] with any adapter; null for the base with the hand prompt. */
+  public float[][] embedTexts(AdapterWeights adapter, List<long[]> captions) {
+    return embedder.embedTexts(adapter, captions);
+  }
+
+  /**
+   * Writes what a later trainer of the same base and configuration needs to go on at the next step
+   * with the same bytes: step number, weights, moments. About 12 bytes per trainable value.
+   */
+  public void writeState(DataOutputStream out) throws IOException {
+    out.writeInt(STATE_VERSION);
+    out.writeUTF(model.baseDigest());
+    out.writeUTF(layoutKey());
+    out.writeLong(stepNumber);
+    out.writeInt(layout.size());
+    write(out, engine.flat());
+    write(out, engine.firstMoment());
+    write(out, engine.secondMoment());
+  }
+
+  /**
+   * Reads what {@link #writeState} wrote.
+   *
+   * @throws BadInputException if it belongs to another base or another adapter configuration;
+   *     nothing is changed then
+   */
+  public void readState(DataInputStream in) throws IOException {
+    int version = in.readInt();
+    if (version != STATE_VERSION) {
+      throw new BadInputException(
+          "trainer state has version " + version + ", this build reads " + STATE_VERSION);
+    }
+    String base = in.readUTF();
+    if (!base.equals(model.baseDigest())) {
+      throw new BadInputException(
+          "trainer state belongs to base model "
+              + base
+              + ", the configured one is "
+              + model.baseDigest());
+    }
+    String key = in.readUTF();
+    if (!key.equals(layoutKey())) {
+      throw new BadInputException(
+          "trainer state was written with the adapter configuration "
+              + key
+              + ", the configured one is "
+              + layoutKey());
+    }
+    long step = in.readLong();
+    int size = in.readInt();
+    if (size != layout.size()) {
+      throw new BadInputException(
+          "trainer state holds " + size + " values, this model has " + layout.size());
+    }
+    float[] flat = read(in, size);
+    float[] first = read(in, size);
+    float[] second = read(in, size);
+    engine.restore(flat, first, second);
+    stepNumber = step;
+  }
+
+  private String layoutKey() {
+    return config.adapter().toString();
+  }
+
+  private static void write(DataOutputStream out, float[] values) throws IOException {
+    ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES));
+    bytes.asFloatBuffer().put(values);
+    out.write(bytes.array());
+  }
+
+  private static float[] read(DataInputStream in, int size) throws IOException {
+    byte[] bytes = new byte[Math.multiplyExact(size, Float.BYTES)];
+    in.readFully(bytes);
+    FloatBuffer buffer = ByteBuffer.wrap(bytes).asFloatBuffer();
+    float[] values = new float[size];
+    buffer.get(values);
+    return values;
+  }
+
+  @Override
+  public void close() {
+    engine.close();
+  }
+}
