@@ -116,6 +116,7 @@ final class MatchEngine implements AutoCloseable {
   private final WatchlistTable table;
   private final MatrixProduct.Workspace workspace;
   private final Settings settings;
+  private final VectorSpill spill;
   private final LoadedAdapter.Loader loader;
   private final Executor background;
   private final Events events;
@@ -145,10 +146,14 @@ final class MatchEngine implements AutoCloseable {
   private long sampled;
   private long sampledAtRefresh;
 
+  /**
+   * @param spill vectors from before a restart, or null
+   */
   MatchEngine(
       Embedder embedder,
       WatchlistTable table,
       MatrixProduct product,
+      VectorSpill spill,
       Settings settings,
       LoadedAdapter.Loader loader,
       Executor background,
@@ -156,6 +161,7 @@ final class MatchEngine implements AutoCloseable {
     this.embedder = embedder;
     this.table = table;
     this.workspace = product.workspace(settings.batchSize());
+    this.spill = spill;
     this.settings = settings;
     this.loader = loader;
     this.background = background;
@@ -429,11 +435,23 @@ final class MatchEngine implements AutoCloseable {
   }
 
   private void embedRows(AdapterVectors vectors, Side side, List<Integer> claimed) {
-    if (claimed.isEmpty()) {
-      return;
-    }
+    List<Integer> absent = new ArrayList<>();
+    List<Content> contents = new ArrayList<>();
     try {
-      List<Content> contents = claimed.stream().map(row -> table.content(side, row)).toList();
+      for (int row : claimed) {
+        Content content = table.content(side, row);
+        float[] kept =
+            spill == null ? null : spill.get(vectors.version().digest(), side, content.digest());
+        if (kept == null) {
+          absent.add(row);
+          contents.add(content);
+        } else {
+          vectors.slabs(side).put(row, kept);
+        }
+      }
+      if (absent.isEmpty()) {
+        return;
+      }
       float[][] embedded =
           side == Side.TEXT
               ? embedder.texts(vectors.adapter(), contents.stream().map(Content::text).toList())
@@ -446,7 +464,10 @@ final class MatchEngine implements AutoCloseable {
         requireFinite(vector);
       }
       for (int i = 0; i < embedded.length; i++) {
-        vectors.slabs(side).put(claimed.get(i), embedded[i]);
+        vectors.slabs(side).put(absent.get(i), embedded[i]);
+        if (spill != null) {
+          spill.put(vectors.version().digest(), side, contents.get(i).digest(), embedded[i]);
+        }
       }
     } catch (RuntimeException e) {
       vectors.slabs(side).unclaim(claimed);

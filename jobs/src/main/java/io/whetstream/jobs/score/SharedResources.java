@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
@@ -17,14 +18,19 @@ final class SharedResources implements AutoCloseable {
   private final Embedder embedder;
   private final MatrixProduct product;
   private final WatchlistTable table;
+  private final VectorSpill spill;
   private final ExecutorService background;
   private int users;
 
-  private SharedResources(String key, Embedder embedder) {
+  private SharedResources(String key, Embedder embedder, String spillDirectory) {
     this.key = key;
     this.embedder = embedder;
     this.product = new MatrixProduct(embedder.dimension());
     this.table = new WatchlistTable(embedder.dimension());
+    this.spill =
+        spillDirectory.isEmpty()
+            ? null
+            : new VectorSpill(Path.of(spillDirectory), embedder.baseDigest(), embedder.dimension());
     this.background =
         Executors.newSingleThreadExecutor(
             task -> {
@@ -38,12 +44,13 @@ final class SharedResources implements AutoCloseable {
    * Joins the resources called {@code key}, made with {@code open} if there are none yet.
    *
    * @param key names job and model
+   * @param spillDirectory where vectors are kept over restarts; empty: nowhere
    */
-  static SharedResources join(String key, Supplier<Embedder> open) {
+  static SharedResources join(String key, String spillDirectory, Supplier<Embedder> open) {
     synchronized (OPEN) {
       SharedResources found = OPEN.get(key);
       if (found == null) {
-        found = new SharedResources(key, open.get());
+        found = new SharedResources(key, open.get(), spillDirectory);
         OPEN.put(key, found);
       }
       found.users++;
@@ -63,6 +70,11 @@ final class SharedResources implements AutoCloseable {
     return table;
   }
 
+  /** Vectors from before a restart, or null. */
+  VectorSpill spill() {
+    return spill;
+  }
+
   ExecutorService background() {
     return background;
   }
@@ -80,6 +92,9 @@ final class SharedResources implements AutoCloseable {
     // A read in progress may still hand over an adapter: the session outlives it.
     background.execute(
         () -> {
+          if (spill != null) {
+            spill.close();
+          }
           product.close();
           embedder.close();
         });

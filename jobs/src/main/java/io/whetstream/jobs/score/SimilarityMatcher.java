@@ -151,13 +151,16 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     feed = new AdapterFeed();
     registerMetrics();
     String key = getRuntimeContext().getJobInfo().getJobId() + "/" + config.base().model();
-    shared = SharedResources.join(key, () -> parts.embedder(config));
+    shared =
+        SharedResources.join(
+            key, config.watchlist().spillDirectory(), () -> parts.embedder(config));
     loader = parts.loader(config, shared.embedder());
     engine =
         new MatchEngine(
             shared.embedder(),
             shared.table(),
             shared.product(),
+            shared.spill(),
             config.engineSettings(),
             loader,
             shared.background(),

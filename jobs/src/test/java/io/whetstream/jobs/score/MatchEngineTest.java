@@ -11,6 +11,7 @@ import io.whetstream.jobs.score.MatchEngine.Outcome;
 import io.whetstream.jobs.score.MatchEngine.Prepared;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -21,6 +22,7 @@ import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class MatchEngineTest {
   private static final MatchEngine.Settings SETTINGS = new MatchEngine.Settings(8, 4, 100, 2, 16);
@@ -31,6 +33,7 @@ class MatchEngineTest {
   private final Map<Long, Calibration> calibrations = new HashMap<>();
   private final Set<Long> corrupt = new HashSet<>();
   private final Recorder events = new Recorder();
+  private VectorSpill spill;
   private final MatchEngine engine = newEngine(events);
 
   private static final class Recorder implements MatchEngine.Events {
@@ -62,7 +65,7 @@ class MatchEngineTest {
 
   private MatchEngine newEngine(MatchEngine.Events to) {
     return new MatchEngine(
-        embedder, table, product, SETTINGS, wanted -> load(wanted.n()), Runnable::run, to);
+        embedder, table, product, spill, SETTINGS, wanted -> load(wanted.n()), Runnable::run, to);
   }
 
   private LoadedAdapter load(long n) {
@@ -383,12 +386,31 @@ class MatchEngineTest {
   }
 
   @Test
+  void aRestartTakesVectorsFromTheSpillInsteadOfEmbeddingAgain(@TempDir Path directory) {
+    engine.start(load(1));
+    spill = new VectorSpill(directory, embedder.baseDigest(), WordEmbedder.DIMENSION);
+    for (int run = 0; run < 2; run++) {
+      MatchEngine each = newEngine(events);
+      each.start(load(1));
+      for (int i = 0; i < 10; i++) {
+        each.upsert(query("q" + i, i, "word" + i, 0.9), false);
+      }
+      workUntilIdle(each);
+      assertEquals(1, each.match(texts("word3")).matches().size());
+      each.close();
+    }
+    assertEquals(10 + 2, embedder.embeddedTexts.get(), "two items and each query once");
+    spill.close();
+  }
+
+  @Test
   void manyRowsSpanSlabs() {
     MatchEngine large =
         new MatchEngine(
             embedder,
             table,
             product,
+            spill,
             new MatchEngine.Settings(8, 500, 5000, 2, 16),
             wanted -> load(wanted.n()),
             Runnable::run,
