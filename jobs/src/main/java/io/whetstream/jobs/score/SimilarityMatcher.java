@@ -7,11 +7,13 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
@@ -68,6 +70,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   private final ScoreConfig config;
   private final ScoreParts parts;
+  private final boolean readFirst;
 
   private transient ListState<byte[]> state;
   private transient List<MatcherState> restored;
@@ -76,6 +79,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private transient LoadedAdapter.Loader loader;
   private transient AdapterFeed feed;
   private transient Map<String, Map<Integer, Long>> alreadyRead;
+  private transient Set<String> refusedAtStart;
   private transient Map<String, Long> accepted;
   private transient Map<String, Long> refused;
   private transient ArrayDeque<QueryAnswer> answers;
@@ -93,8 +97,17 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private transient volatile long lastFlipNanos;
 
   SimilarityMatcher(ScoreConfig config, ScoreParts parts) {
+    this(config, parts, true);
+  }
+
+  /**
+   * @param readFirst false leaves out the start-up read of queries, so that a test can show what it
+   *     is for
+   */
+  SimilarityMatcher(ScoreConfig config, ScoreParts parts, boolean readFirst) {
     this.config = config;
     this.parts = parts;
+    this.readFirst = readFirst;
   }
 
   // ---- state
@@ -144,6 +157,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   public void open() throws Exception {
     super.open();
     alreadyRead = new HashMap<>();
+    refusedAtStart = new HashSet<>();
     accepted = new HashMap<>();
     refused = new HashMap<>();
     answers = new ArrayDeque<>();
@@ -223,7 +237,9 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       }
       engine.start(first);
       LOGGER.info("scoring starts with adapter {}", engine.serving());
-      readQueries(queries);
+      if (readFirst) {
+        readQueries(queries);
+      }
     }
     followFeed();
   }
@@ -238,6 +254,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   /** The adapter to begin with, or null if none can be used. */
   private LoadedAdapter firstAdapter(AdapterVersion servedBefore) throws InterruptedException {
+    refusedAtStart.clear();
     List<AdapterVersion> candidates = new ArrayList<>();
     if (feed.pinned() != null) {
       candidates.add(feed.versionOf(feed.pinned()));
@@ -262,6 +279,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
         throw e;
       } catch (Exception e) {
         failed = failed == null ? candidate : failed;
+        refusedAtStart.add(candidate.digest());
         refuseAdapter(candidate, Reasons.of(e));
       }
     }
@@ -317,7 +335,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private void followFeed() {
     AdapterVersion wanted =
         feed.pinned() != null ? feed.versionOf(feed.pinned()) : feed.newestSeen();
-    if (wanted != null && !wanted.digest().equals(engine.serving().digest())) {
+    if (wanted != null && !refusedAtStart.contains(wanted.digest())) {
       engine.switchTo(wanted);
     }
   }

@@ -1,0 +1,221 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.kafka.EmbeddedKafka;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.concurrent.Callable;
+import java.util.concurrent.locks.LockSupport;
+import org.apache.flink.api.common.JobID;
+import org.apache.flink.api.common.JobStatus;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.runtime.execution.ExecutionState;
+import org.apache.flink.runtime.jobgraph.JobGraph;
+import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
+import org.apache.flink.runtime.minicluster.MiniCluster;
+import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/** A Kafka broker and a Flink cluster with RocksDB in this process. */
+final class ScoreCluster implements AutoCloseable {
+  private static final Duration PATIENCE = Duration.ofSeconds(90);
+
+  private final Path directory;
+  private final EmbeddedKafka kafka;
+  private final MiniCluster flink;
+  private final KafkaProducer<byte[], byte[]> producer;
+
+  ScoreCluster(Path directory, int slotsPerTaskManager, int taskManagers) throws Exception {
+    this.directory = directory;
+    kafka = EmbeddedKafka.start(directory.resolve("kafka"), 0);
+    Configuration configuration = flinkConfiguration();
+    flink =
+        new MiniCluster(
+            new MiniClusterConfiguration.Builder()
+                .setConfiguration(configuration)
+                .setNumTaskManagers(taskManagers)
+                .setNumSlotsPerTaskManager(slotsPerTaskManager)
+                .build());
+    flink.start();
+    Properties properties = new Properties();
+    properties.put("bootstrap.servers", kafka.bootstrapServers());
+    properties.put("linger.ms", "0");
+    producer =
+        new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer());
+  }
+
+  private Configuration flinkConfiguration() {
+    Configuration configuration = new Configuration();
+    configuration.setString("state.backend.type", "rocksdb");
+    configuration.setString(
+        "execution.checkpointing.dir", directory.resolve("cp").toUri().toString());
+    configuration.setString("execution.checkpointing.interval", "200 ms");
+    configuration.setString("restart-strategy.type", "fixed-delay");
+    configuration.setString("restart-strategy.fixed-delay.attempts", "1000");
+    configuration.setString("restart-strategy.fixed-delay.delay", "10 ms");
+    configuration.setString("pipeline.generic-types", "false");
+    configuration.setString("taskmanager.memory.network.min", "32 mb");
+    configuration.setString("taskmanager.memory.network.max", "32 mb");
+    configuration.setString("taskmanager.memory.managed.size", "64 mb");
+    configuration.setString("rest.port", "0");
+    return configuration;
+  }
+
+  String bootstrapServers() {
+    return kafka.bootstrapServers();
+  }
+
+  MiniCluster flink() {
+    return flink;
+  }
+
+  StreamExecutionEnvironment environment() {
+    return StreamExecutionEnvironment.getExecutionEnvironment(flinkConfiguration());
+  }
+
+  void topics(int partitions, String... names) throws Exception {
+    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+      List<NewTopic> topics = new ArrayList<>();
+      for (String name : names) {
+        topics.add(new NewTopic(name, partitions, (short) 1));
+      }
+      admin.createTopics(topics).all().get();
+    }
+  }
+
+  void compactedTopics(String... names) throws Exception {
+    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+      List<NewTopic> topics = new ArrayList<>();
+      for (String name : names) {
+        topics.add(new NewTopic(name, 1, (short) 1).configs(Map.of("cleanup.policy", "compact")));
+      }
+      admin.createTopics(topics).all().get();
+    }
+  }
+
+  void send(String topic, String key, String value) {
+    send(topic, null, null, key, value == null ? null : value.getBytes(StandardCharsets.UTF_8));
+  }
+
+  void send(String topic, Integer partition, Long time, String key, byte[] value) {
+    producer.send(
+        new ProducerRecord<>(topic, partition, time, key.getBytes(StandardCharsets.UTF_8), value));
+  }
+
+  void flush() {
+    producer.flush();
+  }
+
+  JobID submit(StreamExecutionEnvironment env, String savepoint) throws Exception {
+    JobGraph graph = env.getStreamGraph().getJobGraph();
+    if (savepoint != null) {
+      graph.setSavepointRestoreSettings(SavepointRestoreSettings.forPath(savepoint));
+    }
+    flink.submitJob(graph).get();
+    return graph.getJobID();
+  }
+
+  void awaitRunning(JobID job) throws Exception {
+    await("all tasks run", () -> allRunning(job));
+  }
+
+  private boolean allRunning(JobID job) throws Exception {
+    for (var vertex : flink.getExecutionGraph(job).get().getAllExecutionVertices()) {
+      if (vertex.getExecutionState() != ExecutionState.RUNNING) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  JobStatus status(JobID job) throws Exception {
+    return flink.getJobStatus(job).get();
+  }
+
+  String stopWithSavepoint(JobID job) throws Exception {
+    String path =
+        flink
+            .stopWithSavepoint(
+                job,
+                directory.resolve("savepoints").toUri().toString(),
+                false,
+                SavepointFormatType.CANONICAL)
+            .get();
+    await("job ends", () -> flink.getJobStatus(job).get().isGloballyTerminalState());
+    return path;
+  }
+
+  void cancel(JobID job) throws Exception {
+    flink.cancelJob(job).get();
+    await("job ends", () -> flink.getJobStatus(job).get().isGloballyTerminalState());
+  }
+
+  /** Everything committed in a topic so far. */
+  List<ConsumerRecord<byte[], byte[]>> read(String topic) {
+    List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>();
+    Properties client = new Properties();
+    client.put("bootstrap.servers", kafka.bootstrapServers());
+    try (TopicReader reader = new TopicReader(client, topic)) {
+      reader.readToEnd(all::add);
+    }
+    return all;
+  }
+
+  /** The last value of each key in a topic, without those removed. */
+  Map<String, String> table(String topic) {
+    Map<String, String> table = new HashMap<>();
+    for (ConsumerRecord<byte[], byte[]> record : read(topic)) {
+      String key = new String(record.key(), StandardCharsets.UTF_8);
+      if (record.value() == null) {
+        table.remove(key);
+      } else {
+        table.put(key, new String(record.value(), StandardCharsets.UTF_8));
+      }
+    }
+    return table;
+  }
+
+  /** End offset of a topic's partition as read_uncommitted readers see it. */
+  long end(String topic, int partition) {
+    Properties client = new Properties();
+    client.put("bootstrap.servers", kafka.bootstrapServers());
+    try (KafkaConsumer<byte[], byte[]> consumer =
+        new KafkaConsumer<>(client, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+      TopicPartition only = new TopicPartition(topic, partition);
+      return consumer.endOffsets(List.of(only)).get(only);
+    }
+  }
+
+  /** Waits for a condition; a test's own deadline, never a pause of fixed length. */
+  static void await(String what, Callable<Boolean> condition) throws Exception {
+    long deadline = System.nanoTime() + PATIENCE.toNanos();
+    while (!condition.call()) {
+      if (System.nanoTime() > deadline) {
+        throw new AssertionError("in vain waited until " + what);
+      }
+      LockSupport.parkNanos(20_000_000);
+    }
+  }
+
+  @Override
+  public void close() throws Exception {
+    producer.close(Duration.ZERO);
+    flink.close();
+    kafka.close();
+  }
+}

@@ -1,0 +1,85 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.model.BadInputException;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Records of the matcher's own tests, plain text: queries {@code minScore|text}, announcements
+ * {@code n}, control {@code rollback n} or {@code resume}. Adapters with a negative number are
+ * corrupt.
+ */
+final class WordParts implements ScoreParts {
+  private static final long serialVersionUID = 1L;
+
+  @Override
+  public Embedder embedder(ScoreConfig config) {
+    return new WordEmbedder();
+  }
+
+  @Override
+  public LoadedAdapter.Loader loader(ScoreConfig config, Embedder embedder) {
+    WordEmbedder words = (WordEmbedder) embedder;
+    return wanted -> {
+      if (wanted.n() >= 1000) {
+        throw new BadInputException("adapter " + wanted.n() + " is corrupt");
+      }
+      return new LoadedAdapter(wanted, words.handle(wanted.digest()), new Calibration(Map.of()));
+    };
+  }
+
+  @Override
+  public List<AdapterVersion> newestInRegistry(ScoreConfig config) {
+    return List.of();
+  }
+
+  @Override
+  public String queriesTopic(ScoreConfig config) {
+    return config.kafka().topicPrefix() + "queries";
+  }
+
+  @Override
+  public String adaptersTopic(ScoreConfig config) {
+    return config.kafka().topicPrefix() + "adapters";
+  }
+
+  @Override
+  public String controlTopic(ScoreConfig config) {
+    return config.kafka().topicPrefix() + "adapters.control";
+  }
+
+  private static String text(ControlRecord record) {
+    return new String(record.value(), StandardCharsets.UTF_8);
+  }
+
+  @Override
+  public WatchedQuery query(ControlRecord record) {
+    String[] parts = text(record).split("\\|", 2);
+    return new WatchedQuery(
+        new String(record.key(), StandardCharsets.UTF_8),
+        record.offset(),
+        record.topic(),
+        record.partition(),
+        record.offset(),
+        parts[1],
+        null,
+        Set.of(MatchKind.TEXT_TEXT),
+        Double.valueOf(parts[0]),
+        null,
+        null);
+  }
+
+  @Override
+  public AdapterVersion announcement(ControlRecord record) {
+    return WordEmbedder.version(Long.parseLong(text(record)));
+  }
+
+  @Override
+  public Command command(ControlRecord record) {
+    String[] words = text(record).split(" ");
+    return new Command(
+        words[0].equals("resume") ? null : WordEmbedder.digest(Long.parseLong(words[1])));
+  }
+}
