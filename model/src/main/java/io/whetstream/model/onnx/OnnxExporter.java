@@ -1,0 +1,452 @@
+package io.whetstream.model.onnx;
+
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.DType;
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.checkpoint.TensorInfo;
+import io.whetstream.model.checkpoint.TextConfig;
+import io.whetstream.model.checkpoint.VisionConfig;
+import java.nio.file.Path;
+import java.util.TreeMap;
+
+/**
+ * Writes a checkpoint's forward passes as ONNX graphs (opset 23, IR 11). Weights stay in the
+ * checkpoint's safetensors files and are referred to, relative to {@link #weightsFolder}; casts,
+ * transpositions and quantisation of them are operators that ONNX Runtime folds when it loads the
+ * graph. LoRA tensors and soft vectors are empty initializers that a run may override:
+ *
+ * <ul>
+ *   <li>{@code <module>.lora_A} [in, r] and {@code <module>.lora_B} [r, out], the latter with the
+ *       scaling folded in; modules by canonical name
+ *   <li>{@code soft_prompt.image} [K, d] and {@code soft_prompt.text} [K, d]
+ * </ul>
+ */
+public final class OnnxExporter {
+  /** Changes whenever a graph changes for the same checkpoint. */
+  public static final int VERSION = 1;
+
+  static final String BASE_DIGEST = "whetstream.base_digest";
+  static final String EXPORTER_VERSION = "whetstream.exporter_version";
+  static final String SOFT_IMAGE = "soft_prompt.image";
+  static final String SOFT_TEXT = "soft_prompt.text";
+
+  /** What a graph computes. B rows, L positions, N images, M image tokens, d width. */
+  public enum Graph {
+    /** {@code pixels [N,3,S,S]} to {@code features [N*T,d]} and {@code pooled [N,v]}. */
+    VISION,
+    /**
+     * {@code ids [B,L]}, {@code last [B]} (index of each row's last position), {@code features
+     * [M,d]} in the order of the image tokens, {@code side [1]} (0: soft vectors of the image side,
+     * 1: of the text side) to {@code embedding [B,d]}.
+     */
+    DECODER,
+    /** {@code pixels [N,3,S,S]}, {@code ids [B,L]}, {@code last [B]} to {@code embedding [B,d]}. */
+    IMAGE,
+    /** {@code ids [B,L]}, {@code last [B]} to {@code embedding [B,d]}. */
+    TEXT
+  }
+
+  private final Checkpoint checkpoint;
+  private final ModelConfig config;
+  private final WeightFiles files;
+  private final boolean int8;
+
+  /**
+   * @param int8 whether linear layers multiply in 8-bit integers: weights symmetric per output
+   *     channel, activations symmetric per token, so that a row's result does not depend on its
+   *     neighbours. LoRA, attention and norms stay in 32 bit
+   */
+  public OnnxExporter(Checkpoint checkpoint, boolean int8) {
+    this.checkpoint = checkpoint;
+    this.config = checkpoint.config();
+    this.files = new WeightFiles(checkpoint);
+    this.int8 = int8;
+  }
+
+  /** The folder that the graphs' references to weights are relative to. */
+  public Path weightsFolder() {
+    return files.folder();
+  }
+
+  String layoutDigest() {
+    return files.layoutDigest();
+  }
+
+  /** One graph as the bytes of an {@code .onnx} file. */
+  public byte[] export(Graph graph) {
+    return new Builder().build(graph);
+  }
+
+  private final class Builder {
+    private final GraphBuilder g = new GraphBuilder();
+
+    byte[] build(Graph graph) {
+      if (graph == Graph.VISION) {
+        String selected = vision();
+        project(selected, "features");
+        pool(selected);
+        g.output("features", GraphBuilder.FLOAT, "M", config.text().hiddenSize());
+        g.output("pooled", GraphBuilder.FLOAT, "N", config.vision().hiddenSize());
+      } else {
+        String ids = g.input("ids", GraphBuilder.INT64, "B", "L");
+        String last = g.input("last", GraphBuilder.INT64, "B");
+        String features =
+            switch (graph) {
+              case DECODER ->
+                  g.input("features", GraphBuilder.FLOAT, "M", config.text().hiddenSize());
+              case IMAGE -> project(vision(), "features");
+              default -> null;
+            };
+        String side =
+            graph == Graph.DECODER
+                ? g.input("side", GraphBuilder.INT64, 1)
+                : g.constant(graph == Graph.TEXT ? 1 : 0);
+        decoder(ids, last, features, side);
+        g.output("embedding", GraphBuilder.FLOAT, "B", config.text().hiddenSize());
+      }
+      TreeMap<String, String> metadata = new TreeMap<>();
+      metadata.put(BASE_DIGEST, checkpoint.digest());
+      metadata.put(EXPORTER_VERSION, Integer.toString(VERSION));
+      return g.model(graph.name().toLowerCase(java.util.Locale.ROOT), metadata);
+    }
+
+    // Weights
+
+    private String raw(String name) {
+      TensorInfo info = checkpoint.info(name);
+      return g.external(
+          name,
+          info.dtype(),
+          info.shape(),
+          files.location(name),
+          info.begin(),
+          info.end() - info.begin());
+    }
+
+    private String weight(String name) {
+      String raw = raw(name);
+      return checkpoint.info(name).dtype() == DType.F32 ? raw : toFloat(raw);
+    }
+
+    private String toFloat(String value) {
+      return cast(value, GraphBuilder.FLOAT);
+    }
+
+    private String cast(String value, int type) {
+      return g.node("Cast", GraphBuilder.attributes().integer("to", type), value);
+    }
+
+    private String linear(String x, String name, boolean bias) {
+      String transposed =
+          g.node(
+              "Transpose",
+              GraphBuilder.attributes().integers("perm", 1, 0),
+              weight(name + ".weight"));
+      String y = int8 ? multiplyInt8(x, transposed) : g.node("MatMul", x, transposed);
+      return bias ? g.node("Add", y, weight(name + ".bias")) : y;
+    }
+
+    /** The operators on the weight alone are folded when the graph is loaded. */
+    private String multiplyInt8(String x, String weight) {
+      String columnScale = scale(weight, 0);
+      String columns = cast(g.node("Round", g.node("Div", weight, columnScale)), GraphBuilder.INT8);
+      String rowScale = scale(x, -1);
+      String rows = cast(g.node("Round", g.node("Div", x, rowScale)), GraphBuilder.INT8);
+      String product = toFloat(g.node("MatMulInteger", rows, columns));
+      return g.node("Mul", g.node("Mul", product, rowScale), columnScale);
+    }
+
+    /** Largest magnitude along an axis over 127, never 0. */
+    private String scale(String value, int axis) {
+      String largest =
+          g.node(
+              "ReduceMax",
+              GraphBuilder.attributes().integer("keepdims", 1),
+              g.node("Abs", value),
+              g.constant(axis));
+      return g.node("Div", g.node("Max", largest, g.scalar(1e-12f)), g.scalar(127f));
+    }
+
+    private String activation(String name, String x) {
+      return switch (name) {
+        case "quick_gelu" ->
+            g.node("Mul", x, g.node("Sigmoid", g.node("Mul", x, g.scalar(1.702f))));
+        case "gelu" -> g.node("Gelu", x);
+        case "gelu_pytorch_tanh", "gelu_new", "gelu_fast" ->
+            g.node("Gelu", GraphBuilder.attributes().string("approximate", "tanh"), x);
+        case "silu", "swish" -> g.node("Mul", x, g.node("Sigmoid", x));
+        case "relu" -> g.node("Relu", x);
+        default ->
+            throw new BadInputException(
+                checkpoint.directory()
+                    + ": activation '"
+                    + name
+                    + "' is not supported; supported: quick_gelu, gelu, gelu_pytorch_tanh, silu,"
+                    + " relu");
+      };
+    }
+
+    // Vision tower and projector
+
+    /** Selected hidden states [N, T, v]. */
+    private String vision() {
+      VisionConfig vision = config.vision();
+      String root = "vision_tower.vision_model.";
+      String pixels =
+          g.input("pixels", GraphBuilder.FLOAT, "N", 3, vision.imageSize(), vision.imageSize());
+      GraphBuilder.Attributes grid =
+          GraphBuilder.attributes().integers("strides", vision.patchSize(), vision.patchSize());
+      String kernel = weight(root + "embeddings.patch_embedding.weight");
+      String bias = root + "embeddings.patch_embedding.bias";
+      String patches =
+          checkpoint.has(bias)
+              ? g.node("Conv", grid, pixels, kernel, weight(bias))
+              : g.node("Conv", grid, pixels, kernel);
+      String h =
+          g.node(
+              "Transpose",
+              GraphBuilder.attributes().integers("perm", 0, 2, 1),
+              g.node("Reshape", patches, g.constant(0, vision.hiddenSize(), -1)));
+      boolean clip = vision.type().equals("clip");
+      if (clip) {
+        String images = g.node("Slice", g.node("Shape", pixels), g.constant(0), g.constant(1));
+        String shape =
+            g.node(
+                "Concat",
+                GraphBuilder.attributes().integer("axis", 0),
+                images,
+                g.constant(1, vision.hiddenSize()));
+        String first = g.node("Expand", weight(root + "embeddings.class_embedding"), shape);
+        h = g.node("Concat", GraphBuilder.attributes().integer("axis", 1), first, h);
+      }
+      h = g.node("Add", h, weight(root + "embeddings.position_embedding.weight"));
+      if (clip) {
+        h = layerNorm(h, root + "pre_layrnorm");
+      }
+      for (int layer = 0; layer < config.visionLayersUsed(); layer++) {
+        h = visionLayer(h, root + "encoder.layers." + layer + ".");
+      }
+      return config.visionFeatureSelectStrategy().equals("default")
+          ? g.node(
+              "Slice", h, g.constant(1), g.constant(Long.MAX_VALUE), g.constant(1))
+          : h;
+    }
+
+    private String layerNorm(String x, String name) {
+      return g.node(
+          "LayerNormalization",
+          GraphBuilder.attributes()
+              .integer("axis", -1)
+              .real("epsilon", config.vision().layerNormEps()),
+          x,
+          weight(name + ".weight"),
+          weight(name + ".bias"));
+    }
+
+    private String visionLayer(String h, String name) {
+      int heads = config.vision().heads();
+      String x = layerNorm(h, name + "layer_norm1");
+      String attended =
+          g.node(
+              "Attention",
+              GraphBuilder.attributes()
+                  .integer("q_num_heads", heads)
+                  .integer("kv_num_heads", heads)
+                  .real("scale", 1 / Math.sqrt((double) config.vision().hiddenSize() / heads)),
+              linear(x, name + "self_attn.q_proj", true),
+              linear(x, name + "self_attn.k_proj", true),
+              linear(x, name + "self_attn.v_proj", true));
+      String middle = g.node("Add", h, linear(attended, name + "self_attn.out_proj", true));
+      String y = layerNorm(middle, name + "layer_norm2");
+      y = activation(config.vision().activation(), linear(y, name + "mlp.fc1", true));
+      return g.node("Add", middle, linear(y, name + "mlp.fc2", true));
+    }
+
+    /** Image features [N*T, d]. */
+    private String project(String selected, String output) {
+      String root = "multi_modal_projector.linear_";
+      boolean bias = config.projectorBias();
+      String y = activation(config.projectorActivation(), linear(selected, root + 1, bias));
+      g.nodeTo(
+          output,
+          "Reshape",
+          GraphBuilder.attributes(),
+          linear(y, root + 2, bias),
+          g.constant(-1, config.text().hiddenSize()));
+      return output;
+    }
+
+    /** Mean of the selected hidden states, L2-normalised. */
+    private void pool(String selected) {
+      normalise(
+          g.node(
+              "ReduceMean",
+              GraphBuilder.attributes().integer("keepdims", 0),
+              selected,
+              g.constant(1)),
+          "pooled");
+    }
+
+    private void normalise(String x, String output) {
+      String norm =
+          g.node("ReduceL2", GraphBuilder.attributes().integer("keepdims", 1), x, g.constant(-1));
+      g.nodeTo(
+          output,
+          "Div",
+          GraphBuilder.attributes(),
+          x,
+          g.node("Max", norm, g.scalar(1e-12f)));
+    }
+
+    // Decoder
+
+    private void decoder(String ids, String last, String features, String side) {
+      TextConfig text = config.text();
+      String h = embed(ids, features, side);
+      String shape = g.node("Shape", ids);
+      String length = g.node("Gather", shape, g.scalar(1));
+      String row =
+          g.node(
+              "Unsqueeze",
+              g.node("Range", g.scalar(0), length, g.scalar(1)),
+              g.constant(0));
+      String positions = g.node("Expand", row, shape);
+      String lastColumn = g.node("Unsqueeze", last, g.constant(1));
+      for (int layer = 0; layer < text.layers(); layer++) {
+        boolean readout = layer == text.layers() - 1;
+        h = decoderLayer(h, layer, positions, readout ? lastColumn : null);
+      }
+      String normed = rmsNorm(h, "language_model.model.norm.weight");
+      normalise(g.node("Squeeze", normed, g.constant(1)), "embedding");
+    }
+
+    /** Token embeddings with image features and soft vectors in their places: [B, L, d]. */
+    private String embed(String ids, String features, String side) {
+      int width = config.text().hiddenSize();
+      String image = g.node("Equal", ids, g.scalar(config.imageTokenId()));
+      String soft = g.node("Less", ids, g.scalar(0));
+      String words = g.node("Where", g.node("Or", image, soft), g.scalar(0), ids);
+      String name = "language_model.model.embed_tokens.weight";
+      String h = g.node("Gather", raw(name), words);
+      h = checkpoint.info(name).dtype() == DType.F32 ? h : toFloat(h);
+      if (features != null) {
+        h = g.node("ScatterND", h, places(image), features);
+      }
+      String imageVectors = g.overridable(SOFT_IMAGE, "Ki", width);
+      String textVectors = g.overridable(SOFT_TEXT, "Kt", width);
+      String vectors =
+          g.node(
+              "Concat",
+              GraphBuilder.attributes().integer("axis", 0),
+              imageVectors,
+              textVectors);
+      String imageCount =
+          g.node("Slice", g.node("Shape", imageVectors), g.constant(0), g.constant(1));
+      String softPlaces = places(soft);
+      String index =
+          g.node(
+              "Add",
+              g.node(
+                  "Sub", g.node("Neg", g.node("GatherND", ids, softPlaces)), g.scalar(1)),
+              g.node("Mul", side, imageCount));
+      return g.node("ScatterND", h, softPlaces, g.node("Gather", vectors, index));
+    }
+
+    private String places(String mask) {
+      return g.node(
+          "Transpose",
+          GraphBuilder.attributes().integers("perm", 1, 0),
+          g.node("NonZero", mask));
+    }
+
+    private String rmsNorm(String x, String name) {
+      return g.node(
+          "RMSNormalization",
+          GraphBuilder.attributes()
+              .integer("axis", -1)
+              .real("epsilon", config.text().rmsNormEps()),
+          x,
+          weight(name));
+    }
+
+    /**
+     * One layer.
+     *
+     * @param last null, or the column [B, 1] of the only positions that are needed: then the result
+     *     is [B, 1, d]
+     */
+    private String decoderLayer(String h, int layer, String positions, String last) {
+      TextConfig text = config.text();
+      String root = "language_model.model.layers." + layer + ".";
+      String x = rmsNorm(h, root + "input_layernorm.weight");
+      String residual = last == null ? h : at(h, last);
+      String queries = last == null ? x : at(x, last);
+      int kv = text.keyValueHeads();
+      String q =
+          rotate(
+              adapted(queries, root + "self_attn.q_proj"),
+              text.heads(),
+              last == null ? positions : last);
+      String k = rotate(adapted(x, root + "self_attn.k_proj"), kv, positions);
+      String v = adapted(x, root + "self_attn.v_proj");
+      GraphBuilder.Attributes attributes =
+          GraphBuilder.attributes()
+              .integer("q_num_heads", text.heads())
+              .integer("kv_num_heads", kv)
+              .real("scale", 1 / Math.sqrt(text.headDim()));
+      String attended;
+      if (last == null) {
+        attended = g.node("Attention", attributes.integer("is_causal", 1), q, k, v);
+      } else {
+        String mask = g.node("LessOrEqual", positions, last);
+        attended =
+            g.node("Attention", attributes, q, k, v, g.node("Unsqueeze", mask, g.constant(1, 2)));
+      }
+      String middle = g.node("Add", residual, adapted(attended, root + "self_attn.o_proj"));
+      String y = rmsNorm(middle, root + "post_attention_layernorm.weight");
+      String gate = activation(text.activation(), adapted(y, root + "mlp.gate_proj"));
+      String up = adapted(y, root + "mlp.up_proj");
+      return g.node("Add", middle, adapted(g.node("Mul", gate, up), root + "mlp.down_proj"));
+    }
+
+    /** Row by row, the position that a column of indices names: [B, 1, d]. */
+    private String at(String x, String column) {
+      return g.node(
+          "GatherND",
+          GraphBuilder.attributes().integer("batch_dims", 1),
+          x,
+          g.node("Unsqueeze", column, g.constant(2)));
+    }
+
+    private String rotate(String x, int heads, String positions) {
+      TextConfig text = config.text();
+      int half = text.headDim() / 2;
+      double[] frequencies = text.rotaryFrequencies();
+      float[] cos = new float[text.maxPositions() * half];
+      float[] sin = new float[text.maxPositions() * half];
+      for (int i = 0; i < cos.length; i++) {
+        double angle = (i / half) * frequencies[i % half];
+        cos[i] = (float) Math.cos(angle);
+        sin[i] = (float) Math.sin(angle);
+      }
+      long[] shape = {text.maxPositions(), half};
+      return g.node(
+          "RotaryEmbedding",
+          GraphBuilder.attributes().integer("num_heads", heads),
+          x,
+          g.table("rotary.cos", shape, cos),
+          g.table("rotary.sin", shape, sin),
+          positions);
+    }
+
+    /** A linear layer with its LoRA: {@code x W + (x A) B}. */
+    private String adapted(String x, String module) {
+      TensorInfo info = checkpoint.info(module + ".weight");
+      String a = g.overridable(module + ".lora_A", info.shape()[1], "r");
+      String b = g.overridable(module + ".lora_B", "r", info.shape()[0]);
+      String base = linear(x, module, checkpoint.has(module + ".bias"));
+      return g.node("Add", base, g.node("MatMul", g.node("MatMul", x, a), b));
+    }
+  }
+}
