@@ -3,7 +3,6 @@ package io.whetstream.model.onnx;
 import com.google.flatbuffers.FlatBufferBuilder;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.FloatTensor;
-import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Map;
 import java.util.SortedMap;
@@ -79,11 +78,11 @@ final class AdapterFile {
   }
 
   private static int parameter(FlatBufferBuilder builder, String name, FloatTensor tensor) {
-    ByteBuffer raw =
-        ByteBuffer.allocate(4 * tensor.data().length).order(ByteOrder.LITTLE_ENDIAN);
-    raw.asFloatBuffer().put(tensor.data());
-    builder.startVector(1, raw.capacity(), 8);
-    builder.addRawBytes(raw);
+    builder
+        .createUnintializedVector(1, 4 * tensor.data().length, 8)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .asFloatBuffer()
+        .put(tensor.data());
     int data = builder.endVector();
     long[] shape = tensor.shape();
     builder.startVector(8, shape.length, 8);

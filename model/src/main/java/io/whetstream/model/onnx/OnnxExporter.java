@@ -7,6 +7,7 @@ import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.TensorInfo;
 import io.whetstream.model.checkpoint.TextConfig;
 import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.lvlm.RotaryTable;
 import java.nio.file.Path;
 import java.util.TreeMap;
 
@@ -80,6 +81,7 @@ public final class OnnxExporter {
 
   private final class Builder {
     private final GraphBuilder g = new GraphBuilder();
+    private final RotaryTable rotary = RotaryTable.of(config.text());
 
     byte[] build(Graph graph) {
       if (graph == Graph.VISION) {
@@ -228,8 +230,7 @@ public final class OnnxExporter {
         h = visionLayer(h, root + "encoder.layers." + layer + ".");
       }
       return config.visionFeatureSelectStrategy().equals("default")
-          ? g.node(
-              "Slice", h, g.constant(1), g.constant(Long.MAX_VALUE), g.constant(1))
+          ? g.node("Slice", h, g.constant(1), g.constant(Long.MAX_VALUE), g.constant(1))
           : h;
     }
 
@@ -291,12 +292,7 @@ public final class OnnxExporter {
     private void normalise(String x, String output) {
       String norm =
           g.node("ReduceL2", GraphBuilder.attributes().integer("keepdims", 1), x, g.constant(-1));
-      g.nodeTo(
-          output,
-          "Div",
-          GraphBuilder.attributes(),
-          x,
-          g.node("Max", norm, g.scalar(1e-12f)));
+      g.nodeTo(output, "Div", GraphBuilder.attributes(), x, g.node("Max", norm, g.scalar(1e-12f)));
     }
 
     // Decoder
@@ -307,10 +303,7 @@ public final class OnnxExporter {
       String shape = g.node("Shape", ids);
       String length = g.node("Gather", shape, g.scalar(1));
       String row =
-          g.node(
-              "Unsqueeze",
-              g.node("Range", g.scalar(0), length, g.scalar(1)),
-              g.constant(0));
+          g.node("Unsqueeze", g.node("Range", g.scalar(0), length, g.scalar(1)), g.constant(0));
       String positions = g.node("Expand", row, shape);
       String lastColumn = g.node("Unsqueeze", last, g.constant(1));
       for (int layer = 0; layer < text.layers(); layer++) {
@@ -336,36 +329,27 @@ public final class OnnxExporter {
       String imageVectors = g.overridable(SOFT_IMAGE, "Ki", width);
       String textVectors = g.overridable(SOFT_TEXT, "Kt", width);
       String vectors =
-          g.node(
-              "Concat",
-              GraphBuilder.attributes().integer("axis", 0),
-              imageVectors,
-              textVectors);
+          g.node("Concat", GraphBuilder.attributes().integer("axis", 0), imageVectors, textVectors);
       String imageCount =
           g.node("Slice", g.node("Shape", imageVectors), g.constant(0), g.constant(1));
       String softPlaces = places(soft);
       String index =
           g.node(
               "Add",
-              g.node(
-                  "Sub", g.node("Neg", g.node("GatherND", ids, softPlaces)), g.scalar(1)),
+              g.node("Sub", g.node("Neg", g.node("GatherND", ids, softPlaces)), g.scalar(1)),
               g.node("Mul", side, imageCount));
       return g.node("ScatterND", h, softPlaces, g.node("Gather", vectors, index));
     }
 
     private String places(String mask) {
       return g.node(
-          "Transpose",
-          GraphBuilder.attributes().integers("perm", 1, 0),
-          g.node("NonZero", mask));
+          "Transpose", GraphBuilder.attributes().integers("perm", 1, 0), g.node("NonZero", mask));
     }
 
     private String rmsNorm(String x, String name) {
       return g.node(
           "RMSNormalization",
-          GraphBuilder.attributes()
-              .integer("axis", -1)
-              .real("epsilon", config.text().rmsNormEps()),
+          GraphBuilder.attributes().integer("axis", -1).real("epsilon", config.text().rmsNormEps()),
           x,
           weight(name));
     }
@@ -421,22 +405,13 @@ public final class OnnxExporter {
 
     private String rotate(String x, int heads, String positions) {
       TextConfig text = config.text();
-      int half = text.headDim() / 2;
-      double[] frequencies = text.rotaryFrequencies();
-      float[] cos = new float[text.maxPositions() * half];
-      float[] sin = new float[text.maxPositions() * half];
-      for (int i = 0; i < cos.length; i++) {
-        double angle = (i / half) * frequencies[i % half];
-        cos[i] = (float) Math.cos(angle);
-        sin[i] = (float) Math.sin(angle);
-      }
-      long[] shape = {text.maxPositions(), half};
+      long[] shape = {text.maxPositions(), text.headDim() / 2};
       return g.node(
           "RotaryEmbedding",
           GraphBuilder.attributes().integer("num_heads", heads),
           x,
-          g.table("rotary.cos", shape, cos),
-          g.table("rotary.sin", shape, sin),
+          g.table("rotary.cos", shape, rotary.cos()),
+          g.table("rotary.sin", shape, rotary.sin()),
           positions);
     }
 

@@ -4,8 +4,8 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Writes one protocol-buffers message, field by field. A dependency on a protobuf runtime is avoided
- * on purpose: Flink brings its own.
+ * Writes one protocol-buffers message, field by field. A dependency on a protobuf runtime is
+ * avoided on purpose: Flink brings its own.
  */
 final class ProtoWriter {
   private static final int VARINT = 0;

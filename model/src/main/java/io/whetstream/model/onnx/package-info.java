@@ -1,2 +1,4 @@
-/** Scoring on ONNX Runtime: graphs written here, weights by reference, adapters switched per call. */
+/**
+ * Scoring on ONNX Runtime: graphs written here, weights by reference, adapters switched per call.
+ */
 package io.whetstream.model.onnx;

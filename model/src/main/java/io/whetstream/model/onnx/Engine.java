@@ -1,0 +1,317 @@
+package io.whetstream.model.onnx;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtSession;
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.ModelConfig;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+
+/**
+ * The two ONNX Runtime sessions of one model: vision tower with projector, and decoder. They are
+ * apart so that images and texts share one copy of the decoder's weights. There is one engine per
+ * process, model and options, shared by all scorers: weights are large, and ONNX Runtime's sessions
+ * serve any number of threads.
+ */
+final class Engine {
+  /** What makes two engines the same. */
+  record Key(String baseDigest, String device, int threads, boolean int8) {}
+
+  private static final Map<Key, Engine> OPEN = new HashMap<>();
+
+  private final ModelConfig config;
+  private final OrtEnvironment environment;
+  private final OrtSession vision;
+  private final OrtSession decoder;
+  private final OnnxTensor imageSide;
+  private final OnnxTensor textSide;
+  private final OnnxTensor noFeatures;
+  private final Queue<Workspace> workspaces = new ConcurrentLinkedQueue<>();
+  private final References references;
+
+  /** An engine for a model; the caller releases it. */
+  static Engine shared(Checkpoint checkpoint, ScorerOptions options) {
+    Key key = new Key(checkpoint.digest(), options.device(), options.threads(), options.int8());
+    synchronized (OPEN) {
+      Engine open = OPEN.get(key);
+      if (open != null && open.references.tryRetain()) {
+        return open;
+      }
+      Engine engine = new Engine(key, checkpoint, options);
+      OPEN.put(key, engine);
+      return engine;
+    }
+  }
+
+  private Engine(Key key, Checkpoint checkpoint, ScorerOptions options) {
+    config = checkpoint.config();
+    // Each overridable initializer is a warning, so the level comes first.
+    environment =
+        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "whetstream");
+    OnnxExporter exporter = new OnnxExporter(checkpoint, options.int8());
+    Path directory =
+        options.cache() == null
+            ? checkpoint.directory().resolve(".whetstream").resolve("onnx")
+            : options.cache();
+    ExportCache cache = new ExportCache(directory, exporter, key.baseDigest(), options.int8());
+    OrtSession made = null;
+    try {
+      made = session(key, cache, exporter, options, OnnxExporter.Graph.VISION);
+      vision = made;
+      decoder = session(key, cache, exporter, options, OnnxExporter.Graph.DECODER);
+      made = null;
+      imageSide = OnnxTensor.createTensor(environment, longs(1).put(0, 0), new long[] {1});
+      textSide = OnnxTensor.createTensor(environment, longs(1).put(0, 1), new long[] {1});
+      noFeatures =
+          OnnxTensor.createTensor(
+              environment, floats(0), new long[] {0, config.text().hiddenSize()});
+    } catch (OrtException e) {
+      throw new BadInputException(
+          checkpoint.directory() + ": ONNX Runtime cannot load the model: " + e.getMessage(), e);
+    } finally {
+      close(made);
+    }
+    references = new References("scoring engine", () -> close(key));
+  }
+
+  private static void close(OrtSession session) {
+    if (session != null) {
+      try {
+        session.close();
+      } catch (OrtException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+  }
+
+  private OrtSession session(
+      Key key,
+      ExportCache cache,
+      OnnxExporter exporter,
+      ScorerOptions options,
+      OnnxExporter.Graph graph)
+      throws OrtException {
+    try {
+      OrtSession session = session(cache.get(graph), exporter, options);
+      Map<String, String> metadata = session.getMetadata().getCustomMetadata();
+      if (key.baseDigest().equals(metadata.get(OnnxExporter.BASE_DIGEST))
+          && Integer.toString(OnnxExporter.VERSION)
+              .equals(metadata.get(OnnxExporter.EXPORTER_VERSION))) {
+        return session;
+      }
+      session.close();
+    } catch (OrtException e) {
+      // A damaged file of the cache; if it was not, the new graph fails alike.
+    }
+    return session(cache.refresh(graph), exporter, options);
+  }
+
+  private OrtSession session(byte[] model, OnnxExporter exporter, ScorerOptions options)
+      throws OrtException {
+    try (OrtSession.SessionOptions session = new OrtSession.SessionOptions()) {
+      session.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
+      session.setInterOpNumThreads(1);
+      if (options.threads() > 0) {
+        session.setIntraOpNumThreads(options.threads());
+      }
+      session.addConfigEntry("session.intra_op.allow_spinning", "0");
+      session.addConfigEntry(
+          "session.model_external_initializers_file_folder_path",
+          exporter.weightsFolder().toString());
+      if (options.gpu() >= 0) {
+        addCuda(session, options.gpu());
+      }
+      return environment.createSession(model, session);
+    }
+  }
+
+  private static void addCuda(OrtSession.SessionOptions session, int gpu) {
+    try {
+      session.addCUDA(gpu);
+    } catch (OrtException e) {
+      throw new BadInputException(
+          "scoring device gpu:"
+              + gpu
+              + " cannot be used: "
+              + e.getMessage()
+              + ". It needs onnxruntime_gpu instead of onnxruntime on the class path, and CUDA",
+          e);
+    }
+  }
+
+  ModelConfig config() {
+    return config;
+  }
+
+  References references() {
+    return references;
+  }
+
+  private void close(Key key) {
+    synchronized (OPEN) {
+      OPEN.remove(key, this);
+    }
+    imageSide.close();
+    textSide.close();
+    noFeatures.close();
+    close(vision);
+    close(decoder);
+  }
+
+  /** Buffers of one call, reused by later ones. */
+  final class Workspace {
+    private LongBuffer ids = longs(0);
+    private LongBuffer last = longs(0);
+    private FloatBuffer pixels = floats(0);
+    private FloatBuffer output = floats(0);
+    private long[] order = new long[0];
+
+    /** Row indices packed below their lengths, to be sorted. */
+    long[] order(int rows) {
+      if (order.length < rows) {
+        order = new long[rows];
+      }
+      return order;
+    }
+
+    void fillPixels(List<float[]> images, int begin, int end) {
+      fillPixels(images, begin, end, null);
+    }
+
+    void fillPixels(List<float[]> images, int begin, int end, long[] indices) {
+      int size = imageSize();
+      pixels = pixels.capacity() >= (end - begin) * size ? pixels : floats((end - begin) * size);
+      pixels.clear();
+      for (int i = begin; i < end; i++) {
+        pixels.put(images.get(indices == null ? i : (int) indices[i]));
+      }
+      pixels.flip();
+    }
+
+    void fillRows(List<long[]> rows, int begin, int end, long[] indices, int length) {
+      int count = end - begin;
+      ids = ids.capacity() >= count * length ? ids : longs(count * length);
+      last = last.capacity() >= count ? last : longs(count);
+      ids.clear();
+      last.clear();
+      for (int i = begin; i < end; i++) {
+        long[] row = rows.get((int) indices[i]);
+        ids.put(row);
+        for (int pad = row.length; pad < length; pad++) {
+          ids.put(0);
+        }
+        last.put(row.length - 1);
+      }
+      ids.flip();
+      last.flip();
+    }
+
+    private FloatBuffer output(int size) {
+      output = output.capacity() >= size ? output : floats(size);
+      output.clear().limit(size);
+      return output;
+    }
+
+    /** Pooled features of the images filled in: [count, width]. */
+    FloatBuffer pool(int count) throws OrtException {
+      int width = config.vision().hiddenSize();
+      FloatBuffer result = output(count * width);
+      try (OnnxTensor images = pixelTensor(count);
+          OnnxTensor pooled =
+              OnnxTensor.createTensor(environment, result, new long[] {count, width});
+          OrtSession.Result ignored =
+              vision.run(Map.of("pixels", images), Map.of("pooled", pooled))) {
+        return result;
+      }
+    }
+
+    /**
+     * Embeddings of the rows filled in: [count, d].
+     *
+     * @param images whether there is one image for each row
+     */
+    FloatBuffer embed(int count, int length, boolean images, boolean text, ScorerAdapter adapter)
+        throws OrtException {
+      if (!images) {
+        return decode(count, length, noFeatures, text, adapter);
+      }
+      try (OnnxTensor pixelTensor = pixelTensor(count);
+          OrtSession.Result features =
+              vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
+        return decode(count, length, (OnnxTensor) features.get(0), text, adapter);
+      }
+    }
+
+    private OnnxTensor pixelTensor(int count) throws OrtException {
+      int side = config.vision().imageSize();
+      return OnnxTensor.createTensor(environment, pixels, new long[] {count, 3, side, side});
+    }
+
+    private FloatBuffer decode(
+        int count, int length, OnnxTensor features, boolean text, ScorerAdapter adapter)
+        throws OrtException {
+      int width = config.text().hiddenSize();
+      FloatBuffer result = output(count * width);
+      try (OnnxTensor idTensor =
+              OnnxTensor.createTensor(environment, ids, new long[] {count, length});
+          OnnxTensor lastTensor = OnnxTensor.createTensor(environment, last, new long[] {count});
+          OnnxTensor embedding =
+              OnnxTensor.createTensor(environment, result, new long[] {count, width})) {
+        Map<String, OnnxTensor> inputs =
+            Map.of(
+                "ids",
+                idTensor,
+                "last",
+                lastTensor,
+                "features",
+                features,
+                "side",
+                text ? textSide : imageSide);
+        OrtSession.RunOptions options = adapter.runOptions();
+        Map<String, OnnxTensor> outputs = Map.of("embedding", embedding);
+        try (OrtSession.Result ignored =
+            options == null
+                ? decoder.run(inputs, outputs)
+                : decoder.run(inputs, Set.of(), outputs, options)) {
+          return result;
+        }
+      }
+    }
+  }
+
+  int imageSize() {
+    return 3 * config.vision().imageSize() * config.vision().imageSize();
+  }
+
+  Workspace borrow() {
+    Workspace workspace = workspaces.poll();
+    return workspace == null ? new Workspace() : workspace;
+  }
+
+  void giveBack(Workspace workspace) {
+    workspaces.add(workspace);
+  }
+
+  private static LongBuffer longs(int size) {
+    return ByteBuffer.allocateDirect(8 * size).order(ByteOrder.nativeOrder()).asLongBuffer();
+  }
+
+  private static FloatBuffer floats(int size) {
+    return ByteBuffer.allocateDirect(Math.multiplyExact(4, size))
+        .order(ByteOrder.nativeOrder())
+        .asFloatBuffer();
+  }
+}

@@ -1,0 +1,203 @@
+package io.whetstream.model.onnx;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.Golden;
+import io.whetstream.model.adapter.AdapterArtifact;
+import io.whetstream.model.adapter.AdapterCodec;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterManifest;
+import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.FloatTensor;
+import io.whetstream.model.checkpoint.SafeTensors;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** ONNX Runtime's embeddings against those of Hugging Face. */
+@Tag("golden")
+class GoldenScorerTest {
+  private static final float TOLERANCE = 1e-4f;
+
+  @TempDir Path cache;
+
+  static Stream<Path> models() {
+    return Golden.directories(Golden.holding("model.safetensors")).stream();
+  }
+
+  static Stream<Path> adapters() {
+    return Golden.directories(Golden.holding("adapter/adapter_config.json")).stream();
+  }
+
+  private Scorer open(Path model) {
+    return Scorer.open(
+        model, ScorerOptions.defaults().withThreads(1).withCache(cache).withMaxBatch(16));
+  }
+
+  private static void assumeSupported(Path model) {
+    try (Checkpoint checkpoint = Checkpoint.open(model)) {
+      assertEquals(model, checkpoint.directory());
+    } catch (BadInputException e) {
+      boolean otherFamily = e.getMessage().contains("not supported");
+      assumeTrue(!otherFamily, model.getFileName() + " is skipped: " + e.getMessage());
+      throw e;
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("models")
+  void embedsLikeHuggingFaceAloneAndInPaddedBatches(Path model) {
+    assumeSupported(model);
+    try (Scorer scorer = open(model);
+        SafeTensors inputs = SafeTensors.open(model.resolve("inputs.safetensors"));
+        SafeTensors expected = SafeTensors.open(model.resolve("expected.safetensors"))) {
+      for (String prefix : List.of("", "text.", "single.")) {
+        List<long[]> rows = rows(inputs, prefix + "input_ids", prefix + "attention_mask");
+        boolean images = inputs.tensors().containsKey(prefix + "pixel_values");
+        List<float[]> pixels = images ? split(inputs.tensor(prefix + "pixel_values")) : List.of();
+        List<float[]> embeddings = split(expected.tensor(prefix + "embedding"));
+        float[][] batch = scorer.embedRows(scorer.base(), !images, rows, pixels);
+        for (int i = 0; i < batch.length; i++) {
+          assertArrayEquals(embeddings.get(i), batch[i], TOLERANCE, prefix + "embedding " + i);
+          float[] alone =
+              scorer
+                  .embedRows(
+                      scorer.base(),
+                      !images,
+                      rows.subList(i, i + 1),
+                      images ? pixels.subList(i, i + 1) : null)[0];
+          assertArrayEquals(batch[i], alone, 1e-6f, prefix + "row " + i + " alone");
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("models")
+  void poolsTheFeaturesThatTheProjectorReads(Path model) {
+    assumeSupported(model);
+    try (Scorer scorer = open(model);
+        SafeTensors inputs = SafeTensors.open(model.resolve("inputs.safetensors"));
+        SafeTensors expected = SafeTensors.open(model.resolve("expected.safetensors"))) {
+      FloatTensor selected = expected.tensor("vision.selected");
+      float[][] pooled = scorer.poolVision(split(inputs.tensor("pixel_values")));
+      int positions = (int) selected.shape()[1];
+      int width = (int) selected.shape()[2];
+      for (int image = 0; image < pooled.length; image++) {
+        double[] mean = new double[width];
+        for (int i = 0; i < positions * width; i++) {
+          mean[i % width] += selected.data()[image * positions * width + i];
+        }
+        double norm = Math.sqrt(Arrays.stream(mean).map(x -> x * x).sum());
+        float[] unit = new float[width];
+        for (int i = 0; i < width; i++) {
+          unit[i] = (float) (mean[i] / norm);
+        }
+        assertArrayEquals(unit, pooled[image], TOLERANCE);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("adapters")
+  void embedsLikePeftWithLoraAndSoftPrompts(Path golden) throws IOException {
+    Path model =
+        golden
+            .resolve("adapter")
+            .resolve(
+                new ObjectMapper()
+                    .readTree(golden.resolve("adapter/adapter_config.json").toFile())
+                    .get("base_model_name_or_path")
+                    .asText())
+            .normalize();
+    AdapterArtifact artifact = withSoftPrompts(golden);
+    try (Scorer scorer = open(model);
+        ScorerAdapter adapter = scorer.load(artifact);
+        SafeTensors inputs = SafeTensors.open(golden.resolve("inputs.safetensors"));
+        SafeTensors expected = SafeTensors.open(golden.resolve("expected.safetensors"))) {
+      List<float[]> pixels = split(inputs.tensor("pixel_values"));
+      for (boolean text : new boolean[] {false, true}) {
+        String side = text ? "text" : "image";
+        int soft = text ? adapter.softText() : adapter.softImage();
+        List<long[]> rows =
+            rows(inputs, side + ".input_ids", side + ".attention_mask").stream()
+                .map(row -> withSoftVectorsBeforeTheLast(row, soft))
+                .toList();
+        float[][] vectors = scorer.embedRows(adapter, text, rows, text ? null : pixels);
+        List<float[]> embeddings = split(expected.tensor(side + "_embedding"));
+        for (int i = 0; i < vectors.length; i++) {
+          assertArrayEquals(embeddings.get(i), vectors[i], TOLERANCE, side + " " + i);
+        }
+      }
+    }
+  }
+
+  private static AdapterArtifact withSoftPrompts(Path golden) {
+    AdapterWeights lora = AdapterCodec.read(golden.resolve("adapter")).weights();
+    try (SafeTensors soft = SafeTensors.open(golden.resolve("soft_prompts.safetensors"))) {
+      FloatTensor image = soft.tensor("soft_prompt.image");
+      FloatTensor text = soft.tensor("soft_prompt.text");
+      AdapterConfig c = lora.config();
+      AdapterConfig config =
+          new AdapterConfig(
+              c.rank(),
+              c.alpha(),
+              c.rsLora(),
+              c.dropout(),
+              c.targetModules(),
+              null,
+              null,
+              (int) image.shape()[0],
+              (int) text.shape()[0]);
+      AdapterWeights weights =
+          new AdapterWeights(config, lora.lora(), image, text, soft.floats("logit_scale")[0]);
+      return new AdapterArtifact(weights, AdapterManifest.builder(weights, null).build());
+    }
+  }
+
+  private static long[] withSoftVectorsBeforeTheLast(long[] row, int count) {
+    long[] longer = Arrays.copyOf(row, row.length + count);
+    longer[longer.length - 1] = row[row.length - 1];
+    for (int k = 0; k < count; k++) {
+      longer[row.length - 1 + k] = -(k + 1);
+    }
+    return longer;
+  }
+
+  private static List<long[]> rows(SafeTensors inputs, String ids, String mask) {
+    long[] values = inputs.longs(ids);
+    long[] masks = inputs.longs(mask);
+    int length = (int) inputs.info(ids).shape()[1];
+    List<long[]> rows = new ArrayList<>();
+    for (int begin = 0; begin < values.length; begin += length) {
+      int real = 0;
+      while (real < length && masks[begin + real] == 1) {
+        real++;
+      }
+      rows.add(Arrays.copyOfRange(values, begin, begin + real));
+    }
+    return rows;
+  }
+
+  private static List<float[]> split(FloatTensor tensor) {
+    int count = (int) tensor.shape()[0];
+    int size = tensor.data().length / count;
+    List<float[]> parts = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      parts.add(Arrays.copyOfRange(tensor.data(), i * size, (i + 1) * size));
+    }
+    return parts;
+  }
+}
