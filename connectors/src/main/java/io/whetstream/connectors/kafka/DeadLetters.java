@@ -1,0 +1,92 @@
+package io.whetstream.connectors.kafka;
+
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.model.BadInputException;
+import java.nio.charset.StandardCharsets;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.header.internals.RecordHeaders;
+
+/** Dead letters as Kafka records: key and value as they were read, the rest in headers. */
+public final class DeadLetters {
+  /** How often a replay brought the record back; also on replayed records in the source topic. */
+  public static final String HOPS = "whetstream.hops";
+
+  static final String TOPIC = "whetstream.topic";
+  static final String PARTITION = "whetstream.partition";
+  static final String OFFSET = "whetstream.offset";
+  static final String TIMESTAMP = "whetstream.timestamp";
+  static final String STAGE = "whetstream.stage";
+  static final String ERROR = "whetstream.error";
+  static final String MESSAGE = "whetstream.message";
+  static final String SPILLED = "whetstream.spilled";
+
+  private static final int MAX_MESSAGE = 4000;
+
+  private DeadLetters() {}
+
+  static Headers headers(DeadLetter letter) {
+    RecordHeaders headers = new RecordHeaders();
+    add(headers, TOPIC, letter.at().topic());
+    add(headers, PARTITION, Integer.toString(letter.at().partition()));
+    add(headers, OFFSET, Long.toString(letter.at().offset()));
+    add(headers, TIMESTAMP, Long.toString(letter.timestamp()));
+    add(headers, STAGE, letter.stage());
+    add(headers, ERROR, letter.errorClass());
+    add(
+        headers,
+        MESSAGE,
+        letter.message().length() <= MAX_MESSAGE
+            ? letter.message()
+            : letter.message().substring(0, MAX_MESSAGE));
+    add(headers, HOPS, Integer.toString(letter.hops()));
+    if (letter.spilledTo() != null) {
+      add(headers, SPILLED, letter.spilledTo());
+    }
+    return headers;
+  }
+
+  private static void add(RecordHeaders headers, String name, String value) {
+    headers.add(name, value.getBytes(StandardCharsets.UTF_8));
+  }
+
+  /**
+   * The letter in a record of a dead-letter topic.
+   *
+   * @throws BadInputException when the record was not written by us
+   */
+  public static DeadLetter read(ConsumerRecord<byte[], byte[]> record) {
+    try {
+      return new DeadLetter(
+          new Coordinates(
+              text(record, TOPIC),
+              Integer.parseInt(text(record, PARTITION)),
+              Long.parseLong(text(record, OFFSET))),
+          Long.parseLong(text(record, TIMESTAMP)),
+          record.key(),
+          record.value(),
+          text(record, STAGE),
+          text(record, ERROR),
+          text(record, MESSAGE),
+          Integer.parseInt(text(record, HOPS)),
+          record.headers().lastHeader(SPILLED) == null ? null : text(record, SPILLED));
+    } catch (NumberFormatException e) {
+      throw new BadInputException(where(record) + " is no dead letter: " + e.getMessage(), e);
+    }
+  }
+
+  private static String text(ConsumerRecord<byte[], byte[]> record, String name) {
+    Header header = record.headers().lastHeader(name);
+    if (header == null || header.value() == null) {
+      throw new BadInputException(
+          where(record) + " is no dead letter: header " + name + " is missing");
+    }
+    return new String(header.value(), StandardCharsets.UTF_8);
+  }
+
+  private static String where(ConsumerRecord<byte[], byte[]> record) {
+    return record.topic() + "-" + record.partition() + "@" + record.offset();
+  }
+}

@@ -1,0 +1,87 @@
+package io.whetstream.connectors.kafka;
+
+import io.whetstream.connectors.format.RecordCodec;
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.connectors.types.Read;
+import io.whetstream.model.BadInputException;
+import java.nio.charset.StandardCharsets;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
+import org.apache.flink.util.Collector;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
+
+/** Emits exactly one {@link Read} for each Kafka record; a record it cannot read is a dead one. */
+final class RecordDeserializer<T extends StreamRecord>
+    implements KafkaRecordDeserializationSchema<Read<T>> {
+  private static final long serialVersionUID = 1L;
+
+  private final Class<T> javaClass;
+  private final RecordFormat format;
+  private final boolean tombstones;
+  private final long maxAheadMillis;
+  private transient RecordCodec<T> codec;
+
+  RecordDeserializer(RecordType<T> type, SourceOptions options) {
+    this.javaClass = type.javaClass();
+    this.format = options.format();
+    this.tombstones = options.tombstones();
+    this.maxAheadMillis = options.maxAhead() == null ? -1 : options.maxAhead().toMillis();
+  }
+
+  @Override
+  public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Read<T>> out) {
+    out.collect(read(record));
+  }
+
+  Read<T> read(ConsumerRecord<byte[], byte[]> record) {
+    if (codec == null) {
+      codec = format.codec(RecordType.forClass(javaClass), record.topic() + "-value");
+    }
+    Coordinates at = new Coordinates(record.topic(), record.partition(), record.offset());
+    Read<T> raw =
+        new Read<>(at, record.timestamp(), record.key(), record.value(), hops(record), null, null);
+    try {
+      if (record.value() == null) {
+        if (tombstones && record.key() != null) {
+          return raw;
+        }
+        throw new BadInputException("the value is null");
+      }
+      T value = codec.decode(record.value(), at, record.timestamp());
+      long ahead = value.timeMillis() - record.timestamp();
+      if (maxAheadMillis >= 0 && record.timestamp() > 0 && ahead > maxAheadMillis) {
+        throw new BadInputException(
+            "the event time is "
+                + ahead
+                + " ms ahead of Kafka's timestamp; at most "
+                + maxAheadMillis
+                + " ms are allowed");
+      }
+      return raw.withValue(value);
+    } catch (BadInputException e) {
+      return raw.dead("decode", e);
+    }
+  }
+
+  private static int hops(ConsumerRecord<byte[], byte[]> record) {
+    Header header = record.headers().lastHeader(DeadLetters.HOPS);
+    if (header == null || header.value() == null) {
+      return 0;
+    }
+    try {
+      return Integer.parseInt(new String(header.value(), StandardCharsets.US_ASCII));
+    } catch (NumberFormatException e) {
+      // Another system's header of the same name; it says nothing about replays.
+      return 0;
+    }
+  }
+
+  @Override
+  public TypeInformation<Read<T>> getProducedType() {
+    return Read.typeInfo(RecordType.forClass(javaClass));
+  }
+}

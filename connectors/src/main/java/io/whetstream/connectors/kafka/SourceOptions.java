@@ -1,0 +1,127 @@
+package io.whetstream.connectors.kafka;
+
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.model.BadInputException;
+import java.io.Serializable;
+import java.time.Duration;
+
+/**
+ * How a topic is read.
+ *
+ * @param kafka where it is
+ * @param topic full name
+ * @param format of its values
+ * @param groupId under which offsets are committed, for monitoring; Flink's state is what counts
+ * @param startingOffsets {@code earliest}, {@code latest} or {@code committed} (else earliest);
+ *     used only without restored state
+ * @param boundedAtEnd stop at what is the end when the job starts
+ * @param tombstones whether a null value removes its key ({@code true}: compacted topics) or is
+ *     something that cannot be read
+ * @param outOfOrderness how much later than its neighbours a record may come, in event time
+ * @param idleness a partition silent this long no longer holds up event time; null: it always does
+ * @param maxAhead a record whose event time is further ahead of Kafka's timestamp is refused, since
+ *     it would end every window; null: never
+ * @param perRecordWatermarks a watermark after each record instead of periodic ones; for
+ *     deterministic runs
+ */
+public record SourceOptions(
+    KafkaConnection kafka,
+    String topic,
+    RecordFormat format,
+    String groupId,
+    String startingOffsets,
+    boolean boundedAtEnd,
+    boolean tombstones,
+    Duration outOfOrderness,
+    Duration idleness,
+    Duration maxAhead,
+    boolean perRecordWatermarks)
+    implements Serializable {
+
+  public SourceOptions {
+    if (!startingOffsets.matches("earliest|latest|committed")) {
+      throw new BadInputException(
+          "starting offsets must be earliest, latest or committed, not " + startingOffsets);
+    }
+  }
+
+  /**
+   * Committed offsets, else the earliest; 5 s out of order, idle after 30 s, at most a day ahead;
+   * no tombstones.
+   */
+  public static SourceOptions of(
+      KafkaConnection kafka, String topic, RecordFormat format, String groupId) {
+    return new SourceOptions(
+        kafka,
+        topic,
+        format,
+        groupId,
+        "committed",
+        false,
+        false,
+        Duration.ofSeconds(5),
+        Duration.ofSeconds(30),
+        Duration.ofDays(1),
+        false);
+  }
+
+  public SourceOptions startingAt(String offsets) {
+    return new SourceOptions(
+        kafka,
+        topic,
+        format,
+        groupId,
+        offsets,
+        boundedAtEnd,
+        tombstones,
+        outOfOrderness,
+        idleness,
+        maxAhead,
+        perRecordWatermarks);
+  }
+
+  public SourceOptions bounded() {
+    return new SourceOptions(
+        kafka,
+        topic,
+        format,
+        groupId,
+        startingOffsets,
+        true,
+        tombstones,
+        outOfOrderness,
+        idleness,
+        maxAhead,
+        perRecordWatermarks);
+  }
+
+  public SourceOptions compacted() {
+    return new SourceOptions(
+        kafka,
+        topic,
+        format,
+        groupId,
+        startingOffsets,
+        boundedAtEnd,
+        true,
+        outOfOrderness,
+        idleness,
+        maxAhead,
+        perRecordWatermarks);
+  }
+
+  public SourceOptions watermarks(Duration lateness, Duration idle, boolean perRecord) {
+    return new SourceOptions(
+        kafka,
+        topic,
+        format,
+        groupId,
+        startingOffsets,
+        boundedAtEnd,
+        tombstones,
+        lateness,
+        idle,
+        maxAhead,
+        perRecord);
+  }
+}

@@ -1,0 +1,108 @@
+package io.whetstream.connectors.kafka;
+
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.connectors.types.Read;
+import io.whetstream.connectors.types.Types;
+import org.apache.flink.connector.kafka.source.KafkaSource;
+import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
+import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.functions.ProcessFunction;
+import org.apache.flink.util.Collector;
+import org.apache.flink.util.OutputTag;
+import org.apache.kafka.clients.consumer.OffsetResetStrategy;
+
+/** Records from Kafka. */
+public final class Sources {
+  private static final OutputTag<DeadLetter> DEAD =
+      new OutputTag<>("dead-letters", Types.DEAD_LETTER);
+
+  private Sources() {}
+
+  /**
+   * A topic being read.
+   *
+   * @param reads what could be read, in order within a partition, with its raw bytes; tombstones
+   *     too if they were asked for
+   * @param deadLetters what could not
+   * @param <T> the record
+   */
+  public record Stream<T extends StreamRecord>(
+      SingleOutputStreamOperator<Read<T>> reads, DataStream<DeadLetter> deadLetters) {}
+
+  /** The bare Kafka source: read_committed, one {@link Read} for each record, never failing. */
+  public static <T extends StreamRecord> KafkaSource<Read<T>> source(
+      RecordType<T> type, SourceOptions options) {
+    KafkaSourceBuilder<Read<T>> builder =
+        KafkaSource.<Read<T>>builder()
+            .setProperties(options.kafka().clientProperties())
+            .setProperty("isolation.level", "read_committed")
+            .setProperty("allow.auto.create.topics", "false")
+            .setProperty(
+                "max.partition.fetch.bytes",
+                options
+                    .kafka()
+                    .properties()
+                    .getOrDefault(
+                        "max.partition.fetch.bytes", Integer.toString(Topics.MAX_RECORD_BYTES)))
+            .setBootstrapServers(options.kafka().bootstrapServers())
+            .setGroupId(options.groupId())
+            .setTopics(options.topic())
+            .setStartingOffsets(
+                switch (options.startingOffsets()) {
+                  case "earliest" -> OffsetsInitializer.earliest();
+                  case "latest" -> OffsetsInitializer.latest();
+                  default -> OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST);
+                })
+            .setDeserializer(new RecordDeserializer<>(type, options));
+    return (options.boundedAtEnd() ? builder.setBounded(OffsetsInitializer.latest()) : builder)
+        .build();
+  }
+
+  /**
+   * Reads a topic: source with per-partition watermarks, images fetched if asked for, dead letters
+   * split off. Operators are named after the topic and have uids that begin with {@code uid}.
+   */
+  public static <T extends StreamRecord> Stream<T> read(
+      StreamExecutionEnvironment env, RecordType<T> type, SourceOptions options, String uid) {
+    SingleOutputStreamOperator<Read<T>> reads =
+        env.fromSource(
+                source(type, options),
+                EventTime.strategy(options),
+                options.topic(),
+                Read.typeInfo(type))
+            .uid(uid + "-source");
+    SingleOutputStreamOperator<Read<T>> good =
+        reads
+            .process(new Split<T>())
+            .returns(Read.typeInfo(type))
+            .name(options.topic() + " dead letters")
+            .uid(uid + "-split");
+    return new Stream<>(good, good.getSideOutput(DEAD));
+  }
+
+  private static final class Split<T extends StreamRecord>
+      extends ProcessFunction<Read<T>, Read<T>> {
+    private static final long serialVersionUID = 1L;
+
+    private transient Counter dead;
+
+    @Override
+    public void processElement(Read<T> read, Context context, Collector<Read<T>> out) {
+      if (read.deadLetter() == null) {
+        out.collect(read);
+        return;
+      }
+      if (dead == null) {
+        dead = getRuntimeContext().getMetricGroup().addGroup("whetstream").counter("deadLetters");
+      }
+      dead.inc();
+      context.output(DEAD, read.deadLetter());
+    }
+  }
+}

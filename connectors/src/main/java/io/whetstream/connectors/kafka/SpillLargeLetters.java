@@ -1,0 +1,76 @@
+package io.whetstream.connectors.kafka;
+
+import io.whetstream.connectors.records.DeadLetter;
+import java.io.IOException;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import org.apache.flink.api.common.functions.RichMapFunction;
+import org.apache.flink.core.fs.FSDataOutputStream;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.Path;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+
+/**
+ * Moves values that a dead-letter topic cannot take into files named by their digest, and names the
+ * file in the letter. Writing the same value again changes nothing, so a replay after a failure is
+ * harmless.
+ */
+public final class SpillLargeLetters extends RichMapFunction<DeadLetter, DeadLetter> {
+  private static final long serialVersionUID = 1L;
+
+  private final String directory;
+  private final long maxBytes;
+
+  private SpillLargeLetters(String directory, long maxBytes) {
+    this.directory = directory;
+    this.maxBytes = maxBytes;
+  }
+
+  /**
+   * Letters that fit.
+   *
+   * @param directory on any Flink file system, usually {@code dead-letters} beside the adapters
+   * @param topicMaxBytes the dead-letter topic's {@code max.message.bytes}
+   */
+  public static SingleOutputStreamOperator<DeadLetter> apply(
+      DataStream<DeadLetter> letters, String directory, long topicMaxBytes, String uid) {
+    return letters
+        .map(new SpillLargeLetters(directory, topicMaxBytes - Topics.DEAD_LETTER_ROOM))
+        .returns(io.whetstream.connectors.types.Types.DEAD_LETTER)
+        .name("spill large dead letters")
+        .uid(uid);
+  }
+
+  @Override
+  public DeadLetter map(DeadLetter letter) throws IOException {
+    int key = letter.recordKey() == null ? 0 : letter.recordKey().length;
+    if (letter.value() == null || (long) letter.value().length + key <= maxBytes) {
+      return letter;
+    }
+    return letter.spilled(store(directory, letter.value()));
+  }
+
+  /** Writes a value under its digest and returns where. */
+  static String store(String directory, byte[] value) throws IOException {
+    Path path = new Path(new Path(directory), sha256(value));
+    FileSystem files = path.getFileSystem();
+    if (files.exists(path) && files.getFileStatus(path).getLen() == value.length) {
+      return path.toString();
+    }
+    files.mkdirs(path.getParent());
+    try (FSDataOutputStream out = files.create(path, FileSystem.WriteMode.OVERWRITE)) {
+      out.write(value);
+    }
+    return path.toString();
+  }
+
+  private static String sha256(byte[] value) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(value));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    }
+  }
+}

@@ -1,0 +1,2 @@
+/** What records, formats, Kafka, images and the registry share. */
+package io.whetstream.connectors;

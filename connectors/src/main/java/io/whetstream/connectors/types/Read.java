@@ -1,0 +1,88 @@
+package io.whetstream.connectors.types;
+
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.StreamRecord;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Objects;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+
+/**
+ * What came of one Kafka record: a value, a tombstone, or a dead letter. The raw value stays with
+ * it, so that a later stage that cannot use the value can still hand it over byte for byte.
+ *
+ * @param at where it lies
+ * @param timestamp Kafka's, milliseconds since 1970
+ * @param rawKey key as read, or null
+ * @param raw value as read; null for a tombstone
+ * @param hops how often a replay brought it back
+ * @param value what it means; null for a tombstone and beside a dead letter
+ * @param deadLetter why it cannot be used, or null
+ * @param <T> the record
+ */
+public record Read<T extends StreamRecord>(
+    Coordinates at,
+    long timestamp,
+    byte[] rawKey,
+    byte[] raw,
+    int hops,
+    T value,
+    DeadLetter deadLetter) {
+
+  /** Type information of what is read as records of that type. */
+  @SuppressWarnings({"unchecked", "rawtypes"})
+  public static <T extends StreamRecord> TypeInformation<Read<T>> typeInfo(RecordType<T> type) {
+    return new ValueTypeInfo<Read<T>>((Class) Read.class, new ReadSerializer<>(type));
+  }
+
+  /** Whether this removes {@link #key()}. */
+  public boolean isTombstone() {
+    return value == null && deadLetter == null;
+  }
+
+  /** The key as a text, or null. */
+  public String key() {
+    return rawKey == null ? null : new String(rawKey, StandardCharsets.UTF_8);
+  }
+
+  /** The same record with another value, for example with its image fetched. */
+  public Read<T> withValue(T other) {
+    return new Read<>(at, timestamp, rawKey, raw, hops, other, null);
+  }
+
+  /** The same record as a dead letter. */
+  public Read<T> dead(String stage, Throwable error) {
+    return new Read<>(at, timestamp, rawKey, raw, hops, null, deadLetter(stage, error));
+  }
+
+  /**
+   * The dead letter for a value that a stage cannot use.
+   *
+   * @param stage what was being done, one word
+   * @param error why; its message stands in the letter, its trace does not
+   */
+  public DeadLetter deadLetter(String stage, Throwable error) {
+    String message = error.getMessage() == null ? error.toString() : error.getMessage();
+    return new DeadLetter(
+        at, timestamp, rawKey, raw, stage, error.getClass().getName(), message, hops, null);
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    return other instanceof Read<?> that
+        && Objects.equals(at, that.at)
+        && timestamp == that.timestamp
+        && Arrays.equals(rawKey, that.rawKey)
+        && Arrays.equals(raw, that.raw)
+        && hops == that.hops
+        && Objects.equals(value, that.value)
+        && Objects.equals(deadLetter, that.deadLetter);
+  }
+
+  @Override
+  public int hashCode() {
+    return Objects.hash(at, timestamp);
+  }
+}

@@ -1,0 +1,98 @@
+package io.whetstream.connectors;
+
+import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.kafka.EmbeddedKafka;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Predicate;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
+
+/** A broker that the tests of this module share; stopped when the JVM ends. */
+public final class KafkaBroker {
+  private static EmbeddedKafka shared;
+
+  private KafkaBroker() {}
+
+  public static synchronized KafkaConnection shared() {
+    if (shared == null) {
+      try {
+        Path dir = Files.createTempDirectory("whetstream-kafka");
+        shared = EmbeddedKafka.start(dir, 0);
+        Runtime.getRuntime().addShutdownHook(new Thread(shared::close));
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+    return KafkaConnection.of(shared.bootstrapServers());
+  }
+
+  public static void create(
+      KafkaConnection kafka, String topic, int partitions, Map<String, String> config) {
+    try (Admin admin = kafka.admin()) {
+      admin
+          .createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(config)))
+          .all()
+          .get();
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  public static void send(KafkaConnection kafka, String topic, byte[] key, List<byte[]> values) {
+    try (KafkaProducer<byte[], byte[]> producer = kafka.producer(64 << 20)) {
+      for (byte[] value : values) {
+        producer.send(new ProducerRecord<>(topic, 0, key, value));
+      }
+      producer.flush();
+    }
+  }
+
+  /** Committed records of a topic, in order within partitions, until enough was seen. */
+  public static List<ConsumerRecord<byte[], byte[]>> readUntil(
+      KafkaConnection kafka, String topic, Predicate<List<ConsumerRecord<byte[], byte[]>>> enough) {
+    List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>();
+    try (KafkaConsumer<byte[], byte[]> consumer = kafka.consumer()) {
+      List<TopicPartition> partitions =
+          consumer.partitionsFor(topic).stream()
+              .map(p -> new TopicPartition(topic, p.partition()))
+              .toList();
+      consumer.assign(partitions);
+      consumer.seekToBeginning(partitions);
+      while (!enough.test(all)) {
+        consumer.poll(Duration.ofMillis(100)).forEach(all::add);
+      }
+    }
+    return all;
+  }
+
+  /** All committed records that a topic holds now. */
+  public static List<ConsumerRecord<byte[], byte[]>> readAll(KafkaConnection kafka, String topic) {
+    List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>();
+    try (KafkaConsumer<byte[], byte[]> consumer = kafka.consumer()) {
+      List<TopicPartition> partitions =
+          consumer.partitionsFor(topic).stream()
+              .map(p -> new TopicPartition(topic, p.partition()))
+              .toList();
+      Map<TopicPartition, Long> ends = new HashMap<>(consumer.endOffsets(partitions));
+      consumer.assign(partitions);
+      consumer.seekToBeginning(partitions);
+      while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p))) {
+        consumer.poll(Duration.ofMillis(100)).forEach(all::add);
+      }
+    }
+    return all;
+  }
+}
