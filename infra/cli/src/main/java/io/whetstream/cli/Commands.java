@@ -1,5 +1,6 @@
 package io.whetstream.cli;
 
+import java.util.ArrayList;
 import java.util.List;
 
 /** The subcommands, one a line, in the order in which help shows them. */
@@ -8,8 +9,10 @@ final class Commands {
 
   /** A fresh instance of each. Instances must be cheap: nothing is loaded before a command runs. */
   static List<Object> all() {
-    return List.of(
-        // One command per line.
-        new ScenesCommand(), new PretrainDemoCommand(), new DoctorCommand());
+    List<Object> commands = new ArrayList<>();
+    commands.add(new ScenesCommand());
+    commands.add(new PretrainDemoCommand());
+    commands.add(new DoctorCommand());
+    return commands;
   }
 }
