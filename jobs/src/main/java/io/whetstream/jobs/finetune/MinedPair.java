@@ -17,6 +17,7 @@ import java.nio.charset.StandardCharsets;
  * @param partition of the pairs topic
  * @param offset in that partition
  */
+@SuppressWarnings("ArrayRecordComponent") // millions of them: no copies
 record MinedPair(
     String id,
     byte[] image,

@@ -14,6 +14,7 @@ import java.util.Arrays;
  * @param deadline event time after which the pair waits no longer
  * @param bytes of the whole pair in state
  */
+@SuppressWarnings("ArrayRecordComponent") // millions of them: no copies
 record Sketch(
     long number, byte[] vector, float norm, long image, long caption, long deadline, int bytes) {
 
@@ -76,7 +77,7 @@ record Sketch(
     for (byte value : vector) {
       squares += value * value;
     }
-    return (float) Math.sqrt(squares);
+    return (float) Math.sqrt((double) squares);
   }
 
   private static long word(String digest) {
