@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -102,6 +103,22 @@ public final class ConfigLoader<T extends Record> {
       return MAPPER.writeValueAsString(tree);
     } catch (JsonProcessingException e) {
       throw new IllegalStateException("a configuration record must be writable", e);
+    }
+  }
+
+  /** All values of a configuration by their full keys, in the order of the record. */
+  public static Map<String, String> flatten(Record config) {
+    Map<String, String> values = new LinkedHashMap<>();
+    flatten(MAPPER.valueToTree(config), "", values);
+    return values;
+  }
+
+  private static void flatten(JsonNode node, String path, Map<String, String> values) {
+    if (node.isObject()) {
+      node.properties()
+          .forEach(entry -> flatten(entry.getValue(), join(path, entry.getKey()), values));
+    } else {
+      values.put(path, node.isValueNode() ? node.asText() : node.toString());
     }
   }
 

@@ -259,7 +259,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       members.addAll(others.subList(0, Math.min(size - 1, others.size())));
       return members;
     }
-    take(nearest(anchor, others), members, size);
+    take(anchor, others, members, size);
     return members;
   }
 
@@ -270,7 +270,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
     List<Sketch> chosen = new ArrayList<>(members);
     if (settings.mode() == Mode.HARD) {
-      take(nearest(members.get(0), bucket.past), chosen, members.size() + count);
+      take(members.get(0), bucket.past, chosen, members.size() + count);
     } else {
       List<Sketch> left = new ArrayList<>(bucket.past);
       for (int i = 0; i < count && !left.isEmpty(); i++) {
@@ -281,24 +281,25 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     return List.copyOf(chosen.subList(members.size(), chosen.size()));
   }
 
-  private static List<Sketch> nearest(Sketch anchor, List<Sketch> candidates) {
-    record Scored(Sketch sketch, double cosine) {}
-    List<Scored> scored = new ArrayList<>(candidates.size());
-    for (Sketch candidate : candidates) {
-      scored.add(new Scored(candidate, anchor.cosine(candidate)));
+  /** Adds the nearest candidates to the members, likely false negatives left out. */
+  private void take(Sketch anchor, List<Sketch> candidates, List<Sketch> members, int size) {
+    double[] cosines = new double[candidates.size()];
+    for (int i = 0; i < cosines.length; i++) {
+      cosines[i] = anchor.cosine(candidates.get(i));
     }
-    scored.sort(
-        Comparator.comparingDouble(Scored::cosine)
-            .reversed()
-            .thenComparingLong(entry -> entry.sketch().number()));
-    return scored.stream().map(Scored::sketch).toList();
-  }
-
-  private void take(List<Sketch> candidates, List<Sketch> members, int size) {
-    for (Sketch candidate : candidates) {
-      if (members.size() == size) {
+    // Few are taken of many, so looking for the next best is cheaper than sorting.
+    while (members.size() < size) {
+      int best = -1;
+      for (int i = 0; i < cosines.length; i++) {
+        if (cosines[i] > (best < 0 ? Double.NEGATIVE_INFINITY : cosines[best])) {
+          best = i;
+        }
+      }
+      if (best < 0) {
         return;
       }
+      cosines[best] = Double.NEGATIVE_INFINITY;
+      Sketch candidate = candidates.get(best);
       boolean same = false;
       for (Sketch member : members) {
         same |=

@@ -39,4 +39,20 @@ record MinedPair(
   private static int utf8(String text) {
     return text == null ? 0 : text.getBytes(StandardCharsets.UTF_8).length;
   }
+
+  /** The same pair with its mining embedding and home. */
+  MinedPair mined(byte[] embedding, int home) {
+    return new MinedPair(
+        id,
+        image,
+        shortCaption,
+        longCaption,
+        imageDigest,
+        captionDigest,
+        embedding,
+        home,
+        eventTime,
+        partition,
+        offset);
+  }
 }

@@ -14,6 +14,8 @@ import org.apache.flink.core.memory.DataOutputView;
 /** Serializers and type information of what flows between the stages and lies in keyed state. */
 final class StreamTypes {
   static final TypeInformation<MinedPair> PAIR = new Info<>(MinedPair.class, new PairSerializer());
+  static final TypeInformation<PreparedImage> PREPARED =
+      new Info<>(PreparedImage.class, new PreparedSerializer());
   static final TypeInformation<PairGroup> GROUP =
       new Info<>(PairGroup.class, new GroupSerializer());
   static final TypeInformation<Sketch> SKETCH = new Info<>(Sketch.class, new SketchSerializer());
@@ -72,6 +74,49 @@ final class StreamTypes {
     /** For Flink. */
     public PairSnapshot() {
       super(PairSerializer::new);
+    }
+  }
+
+  /** Serializer of {@link PreparedImage}; used only where its two stages are not chained. */
+  static final class PreparedSerializer extends VersionedSerializer<PreparedImage> {
+    private static final long serialVersionUID = 1L;
+
+    private final PairSerializer pairs = new PairSerializer();
+
+    PreparedSerializer() {
+      super(1);
+    }
+
+    @Override
+    void write(PreparedImage image, DataOutputView out) throws IOException {
+      pairs.serialize(image.pair(), out);
+      out.writeInt(image.pixels().length);
+      for (float value : image.pixels()) {
+        out.writeFloat(value);
+      }
+    }
+
+    @Override
+    PreparedImage read(int version, DataInputView in) throws IOException {
+      MinedPair pair = pairs.deserialize(in);
+      float[] pixels = new float[in.readInt()];
+      for (int i = 0; i < pixels.length; i++) {
+        pixels[i] = in.readFloat();
+      }
+      return new PreparedImage(pair, pixels);
+    }
+
+    @Override
+    public TypeSerializerSnapshot<PreparedImage> snapshotConfiguration() {
+      return new PreparedSnapshot();
+    }
+  }
+
+  /** Snapshot of {@link PreparedSerializer}. */
+  public static final class PreparedSnapshot extends SimpleTypeSerializerSnapshot<PreparedImage> {
+    /** For Flink. */
+    public PreparedSnapshot() {
+      super(PreparedSerializer::new);
     }
   }
 

@@ -1,0 +1,158 @@
+package io.whetstream.jobs.finetune;
+
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Watches two signals of each step for a fall: test-then-train recall, and how much the batch's
+ * pictures resemble the running mean of pictures (by their mining embeddings). A rise is no event:
+ * that is learning. Not thread-safe.
+ */
+final class DriftMonitor {
+  /** Weight of a new batch in the running mean of embeddings. */
+  private static final double NEWNESS = 0.02;
+
+  private static final int MOST_EVENTS = 100;
+
+  private final FineTuneConfig.Drift settings;
+  private final Adwin recall;
+  private final Adwin embedding;
+  private final List<DriftEvent> events = new ArrayList<>();
+  private double[] mean = new double[0];
+  private long adaptUntil;
+
+  DriftMonitor(FineTuneConfig.Drift settings) {
+    this.settings = settings;
+    recall = new Adwin(settings.confidence());
+    embedding = new Adwin(settings.confidence());
+  }
+
+  /**
+   * Takes a step's figures.
+   *
+   * @param meanRecall test-then-train, NaN if the batch had none
+   * @param pairs new pairs of the batch
+   * @return an event if a change became certain, else null
+   */
+  DriftEvent observe(long step, double meanRecall, List<MinedPair> pairs) {
+    if (!settings.enabled()) {
+      return null;
+    }
+    DriftEvent event = null;
+    if (Double.isFinite(meanRecall)) {
+      event = fall(step, "recall", recall.add(meanRecall));
+    }
+    double likeness = likeness(pairs);
+    if (Double.isFinite(likeness)) {
+      DriftEvent other = fall(step, "embedding", embedding.add(likeness));
+      event = event == null ? other : event;
+    }
+    if (event != null) {
+      events.add(event);
+      if (events.size() > MOST_EVENTS) {
+        events.remove(0);
+      }
+      adaptUntil = step + settings.steps();
+    }
+    return event;
+  }
+
+  private static DriftEvent fall(long step, String signal, Adwin.Change change) {
+    return change == null || change.after() >= change.before()
+        ? null
+        : new DriftEvent(step, signal, change.before(), change.after(), change.window());
+  }
+
+  /** 1 less the distance of the batch's mean unit embedding from the running one, at least 0. */
+  private double likeness(List<MinedPair> pairs) {
+    double[] batch = new double[mean.length];
+    int count = 0;
+    for (MinedPair pair : pairs) {
+      float norm = Sketch.norm(pair.vector());
+      if (norm == 0) {
+        continue;
+      }
+      if (batch.length != pair.vector().length) {
+        batch = new double[pair.vector().length];
+      }
+      for (int i = 0; i < batch.length; i++) {
+        batch[i] += pair.vector()[i] / norm;
+      }
+      count++;
+    }
+    if (count == 0) {
+      return Double.NaN;
+    }
+    boolean first = mean.length != batch.length;
+    double squares = 0;
+    for (int i = 0; i < batch.length; i++) {
+      batch[i] /= count;
+      if (!first) {
+        double away = batch[i] - mean[i];
+        squares += away * away;
+        mean[i] += NEWNESS * away;
+      }
+    }
+    if (first) {
+      mean = batch;
+      return Double.NaN;
+    }
+    return 1 - Math.min(1, Math.sqrt(squares));
+  }
+
+  /** Factor on the learning rate of a step. */
+  double rateFactor(long step) {
+    return adapting(step) ? settings.rateFactor() : 1;
+  }
+
+  /** Share of replayed pairs that a step keeps. */
+  double replayFactor(long step) {
+    return adapting(step) ? settings.replayFactor() : 1;
+  }
+
+  private boolean adapting(long step) {
+    return settings.response() == FineTuneConfig.Response.ADAPT && step < adaptUntil;
+  }
+
+  List<DriftEvent> events() {
+    return List.copyOf(events);
+  }
+
+  void write(DataOutput out) throws IOException {
+    recall.write(out);
+    embedding.write(out);
+    out.writeLong(adaptUntil);
+    out.writeInt(mean.length);
+    for (double value : mean) {
+      out.writeDouble(value);
+    }
+    out.writeInt(events.size());
+    for (DriftEvent event : events) {
+      out.writeLong(event.step());
+      out.writeUTF(event.signal());
+      out.writeDouble(event.before());
+      out.writeDouble(event.after());
+      out.writeInt(event.window());
+    }
+  }
+
+  void read(DataInput in) throws IOException {
+    recall.read(in);
+    embedding.read(in);
+    adaptUntil = in.readLong();
+    mean = new double[in.readInt()];
+    for (int i = 0; i < mean.length; i++) {
+      mean[i] = in.readDouble();
+    }
+    events.clear();
+    int count = in.readInt();
+    for (int i = 0; i < count; i++) {
+      events.add(
+          new DriftEvent(
+              in.readLong(), in.readUTF(), in.readDouble(), in.readDouble(), in.readInt()));
+    }
+  }
+}

@@ -1,0 +1,358 @@
+package io.whetstream.jobs.finetune;
+
+import io.whetstream.jobs.config.BaseSettings;
+import io.whetstream.jobs.config.CheckpointSettings;
+import io.whetstream.jobs.config.Checks;
+import io.whetstream.jobs.config.ConfigLoader;
+import io.whetstream.jobs.config.KafkaSettings;
+import io.whetstream.jobs.config.RegistrySettings;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.train.TrainingConfig;
+import java.io.Serializable;
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * Everything the fine-tune job can be told; each key has a default.
+ *
+ * @param name of the adapter stream: key of announcements and control records, part of transaction
+ *     names; two jobs never share one
+ * @param deterministic the adapter after a fault has the same bytes as without one: one partition,
+ *     parallelism 1, watermarks per record, no flush by processing time
+ */
+public record FineTuneConfig(
+    String name,
+    boolean deterministic,
+    KafkaSettings kafka,
+    RegistrySettings registry,
+    BaseSettings base,
+    AdapterSettings adapter,
+    Prepare prepare,
+    MiningSettings mining,
+    Training training,
+    HeldOut heldOut,
+    Publish publish,
+    Gate gate,
+    Drift drift,
+    CheckpointSettings checkpoint)
+    implements Serializable {
+
+  /**
+   * Shape of the adapter.
+   *
+   * @param rank of LoRA
+   * @param alpha LoRA scale: alpha / rank, or alpha / sqrt(rank) with {@code rsLora}
+   * @param targetModules suffixes of the decoder's linear modules, or one regular expression
+   * @param imagePrompt template; words in brackets become soft vectors that start from them
+   * @param softImage number of soft vectors after the image
+   */
+  public record AdapterSettings(
+      int rank,
+      double alpha,
+      boolean rsLora,
+      double dropout,
+      List<String> targetModules,
+      String imagePrompt,
+      String textPrompt,
+      int softImage,
+      int softText)
+      implements Serializable {
+    public AdapterSettings {
+      Checks.atLeast("adapter.rank", rank, 0);
+      Checks.within("adapter.dropout", dropout, 0, 0.9);
+      Checks.atLeast("adapter.softImage", softImage, 0);
+      Checks.atLeast("adapter.softText", softText, 0);
+      targetModules = List.copyOf(targetModules);
+    }
+
+    static AdapterSettings defaults() {
+      AdapterConfig config = TrainingConfig.defaults().adapter();
+      return new AdapterSettings(
+          config.rank(),
+          config.alpha(),
+          config.rsLora(),
+          config.dropout(),
+          config.targetModules(),
+          config.imageTemplate(),
+          config.textTemplate(),
+          config.softImage(),
+          config.softText());
+    }
+
+    AdapterConfig toConfig() {
+      return new AdapterConfig(
+          rank,
+          alpha,
+          rsLora,
+          dropout,
+          targetModules,
+          imagePrompt,
+          textPrompt,
+          softImage,
+          softText);
+    }
+
+    PromptTemplates prompts() {
+      return new PromptTemplates(imagePrompt, textPrompt);
+    }
+  }
+
+  /**
+   * From a record to a pair that can be trained on.
+   *
+   * @param parallelism of this stage and of the mining embedding
+   * @param maxPixels of one image; more goes to dead letters
+   * @param deduplicateFor a pair whose id was seen within this much event time is dropped
+   * @param allowedLateness of event times behind the newest
+   * @param idleness after which a silent partition no longer holds back event time
+   */
+  public record Prepare(
+      int parallelism,
+      long maxPixels,
+      Duration deduplicateFor,
+      Duration allowedLateness,
+      Duration idleness)
+      implements Serializable {
+    public Prepare {
+      Checks.atLeast("prepare.parallelism", parallelism, 1);
+      Checks.atLeast("prepare.maxPixels", maxPixels, 1);
+      Checks.positive("prepare.deduplicateFor", deduplicateFor);
+    }
+
+    static Prepare defaults() {
+      return new Prepare(
+          1, 40_000_000L, Duration.ofDays(7), Duration.ofSeconds(5), Duration.ofSeconds(30));
+    }
+  }
+
+  /**
+   * The optimizer step; METHOD.md has the formulas.
+   *
+   * @param globalBatch pairs of one optimizer step
+   * @param chunk pairs per forward pass at most, same gradient; 0: the whole batch
+   * @param logitScale initial 1/temperature
+   * @param hardness LLaVE's alpha; 0 is off
+   * @param falseNegatives {@code KEEP}, {@code ABSOLUTE} or {@code RELATIVE}
+   * @param resetOptimizer go on from state written under other training settings, with the
+   *     optimizer's moments cleared; otherwise such state is refused
+   */
+  public record Training(
+      int globalBatch,
+      int chunk,
+      long seed,
+      double contrastiveWeight,
+      double nextTokenWeight,
+      double logitScale,
+      boolean trainLogitScale,
+      double maxLogitScale,
+      double hardness,
+      TrainingConfig.FalseNegatives falseNegatives,
+      double falseNegativeMargin,
+      double learningRate,
+      double beta1,
+      double beta2,
+      double epsilon,
+      double weightDecay,
+      double clipNorm,
+      int warmupSteps,
+      TrainingConfig.Schedule schedule,
+      long totalSteps,
+      boolean resetOptimizer)
+      implements Serializable {
+    public Training {
+      Checks.within("training.globalBatch", globalBatch, 2, 1 << 20);
+      Checks.atLeast("training.chunk", chunk, 0);
+    }
+
+    static Training defaults() {
+      TrainingConfig config = TrainingConfig.defaults();
+      TrainingConfig.Objective objective = config.objective();
+      TrainingConfig.Optimizer optimizer = config.optimizer();
+      return new Training(
+          64,
+          config.chunk(),
+          config.seed(),
+          objective.contrastiveWeight(),
+          objective.nextTokenWeight(),
+          objective.logitScale(),
+          objective.trainLogitScale(),
+          objective.maxLogitScale(),
+          objective.hardness(),
+          objective.falseNegatives(),
+          objective.falseNegativeMargin(),
+          optimizer.learningRate(),
+          optimizer.beta1(),
+          optimizer.beta2(),
+          optimizer.epsilon(),
+          optimizer.weightDecay(),
+          optimizer.clipNorm(),
+          optimizer.warmupSteps(),
+          optimizer.schedule(),
+          optimizer.totalSteps(),
+          false);
+    }
+  }
+
+  /**
+   * Pairs that are never trained on.
+   *
+   * @param share of all pairs, by a hash of the id
+   * @param size of the rolling set that the gate measures on: the newest so many
+   */
+  public record HeldOut(double share, int size) implements Serializable {
+    public HeldOut {
+      Checks.within("heldOut.share", share, 0, 0.5);
+      Checks.within("heldOut.size", size, 2, 100_000);
+    }
+
+    static HeldOut defaults() {
+      return new HeldOut(0.05, 256);
+    }
+  }
+
+  /**
+   * @param everySteps optimizer steps between two decisions of the gate
+   * @param comparePublishedEvery steps between test-then-train figures of the published adapter; 0:
+   *     none
+   * @param compareBaseEvery the same of the base
+   */
+  public record Publish(int everySteps, int comparePublishedEvery, int compareBaseEvery)
+      implements Serializable {
+    public Publish {
+      Checks.atLeast("publish.everySteps", everySteps, 1);
+      Checks.atLeast("publish.comparePublishedEvery", comparePublishedEvery, 0);
+      Checks.atLeast("publish.compareBaseEvery", compareBaseEvery, 0);
+    }
+
+    static Publish defaults() {
+      return new Publish(20, 5, 20);
+    }
+  }
+
+  /**
+   * What a candidate must show on the held-out set. Recall is the mean of both directions' R@1.
+   *
+   * @param minRecall value threshold
+   * @param minChange change threshold: candidate minus published at least this; 0: not worse
+   * @param minSample held-out pairs below which there is no verdict
+   * @param maxRefusals in a row, after which training returns to the published adapter
+   */
+  public record Gate(double minRecall, double minChange, int minSample, int maxRefusals)
+      implements Serializable {
+    public Gate {
+      Checks.within("gate.minRecall", minRecall, 0, 1);
+      Checks.within("gate.minChange", minChange, -1, 1);
+      Checks.atLeast("gate.minSample", minSample, 2);
+      Checks.atLeast("gate.maxRefusals", maxRefusals, 1);
+    }
+
+    static Gate defaults() {
+      return new Gate(0, 0, 32, 5);
+    }
+  }
+
+  /** What follows a detected change of the distribution. */
+  public enum Response {
+    /** An event in log, metrics and manifests only. */
+    REPORT,
+    /** The learning rate is raised for a while, and fewer past pairs are replayed. */
+    ADAPT
+  }
+
+  /**
+   * Change detection (ADWIN, Bifet and Gavalda 2007).
+   *
+   * @param confidence ADWIN's delta: smaller gives fewer false alarms
+   * @param rateFactor on the learning rate, {@link Response#ADAPT} only
+   * @param replayFactor on the share of replayed pairs, {@link Response#ADAPT} only
+   * @param steps that the response lasts
+   */
+  public record Drift(
+      boolean enabled,
+      double confidence,
+      Response response,
+      double rateFactor,
+      double replayFactor,
+      int steps)
+      implements Serializable {
+    public Drift {
+      Checks.within("drift.confidence", confidence, 1e-12, 0.5);
+      Checks.within("drift.rateFactor", rateFactor, 0.01, 100);
+      Checks.within("drift.replayFactor", replayFactor, 0, 1);
+      Checks.atLeast("drift.steps", steps, 1);
+    }
+
+    static Drift defaults() {
+      return new Drift(true, 0.002, Response.REPORT, 2, 0.5, 50);
+    }
+  }
+
+  public FineTuneConfig {
+    Checks.that(
+        name.matches("[A-Za-z0-9._-]{1,100}"),
+        "name must be of letters, digits, dot, dash and underscore, not '" + name + "'");
+    if (deterministic) {
+      Checks.that(
+          prepare.parallelism() == 1,
+          "prepare.parallelism must be 1 with deterministic: true, not " + prepare.parallelism());
+      Checks.that(
+          mining.parallelism() == 1,
+          "mining.parallelism must be 1 with deterministic: true, not " + mining.parallelism());
+    }
+    Checks.that(
+        heldOut.size() >= gate.minSample(),
+        "gate.minSample must not exceed heldOut.size (" + heldOut.size() + ")");
+  }
+
+  /** All defaults. */
+  public static FineTuneConfig defaults() {
+    return new FineTuneConfig(
+        "default",
+        false,
+        KafkaSettings.defaults(),
+        RegistrySettings.defaults(),
+        BaseSettings.defaults(),
+        AdapterSettings.defaults(),
+        Prepare.defaults(),
+        MiningSettings.defaults(),
+        Training.defaults(),
+        HeldOut.defaults(),
+        Publish.defaults(),
+        Gate.defaults(),
+        Drift.defaults(),
+        CheckpointSettings.defaults());
+  }
+
+  /** Reads configurations of this job. */
+  public static ConfigLoader<FineTuneConfig> loader() {
+    return new ConfigLoader<>(defaults());
+  }
+
+  /** The trainer's part in the model library's terms. */
+  TrainingConfig trainingConfig() {
+    return new TrainingConfig(
+        adapter.toConfig(),
+        new TrainingConfig.Objective(
+            training.contrastiveWeight(),
+            training.nextTokenWeight(),
+            training.logitScale(),
+            training.trainLogitScale(),
+            training.maxLogitScale(),
+            training.hardness(),
+            training.falseNegatives(),
+            training.falseNegativeMargin()),
+        new TrainingConfig.Optimizer(
+            training.learningRate(),
+            training.beta1(),
+            training.beta2(),
+            training.epsilon(),
+            training.weightDecay(),
+            training.clipNorm(),
+            training.warmupSteps(),
+            training.schedule(),
+            training.totalSteps()),
+        training.chunk(),
+        training.seed());
+  }
+}

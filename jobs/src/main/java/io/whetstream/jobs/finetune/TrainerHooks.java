@@ -1,0 +1,32 @@
+package io.whetstream.jobs.finetune;
+
+import io.whetstream.model.train.PreparedPair;
+import java.io.Serializable;
+import java.util.List;
+
+/** Places where a test lets something fail. In a running job each does nothing. */
+interface TrainerHooks extends Serializable {
+  TrainerHooks NONE = new TrainerHooks() {};
+
+  /** The batch of the next step may be replaced. */
+  default List<PreparedPair> batch(long step, List<PreparedPair> pairs) {
+    return pairs;
+  }
+
+  /** Weights have been changed, the books have not. */
+  default void inStep(long step) {}
+
+  /** State has been handed over, the checkpoint is not complete. */
+  default void afterSnapshot(long checkpoint) {}
+
+  /** The checkpoint is complete. */
+  default void afterCheckpoint(long checkpoint) {}
+
+  /** A candidate is about to be written, on the writer's thread. */
+  default void beforeWrite(String digest) {}
+
+  /** A part of the state may be left out, to see that its absence is noticed. */
+  default boolean keeps(StatePart part) {
+    return true;
+  }
+}
