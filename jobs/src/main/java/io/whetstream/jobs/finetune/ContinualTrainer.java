@@ -7,13 +7,17 @@ import io.whetstream.jobs.finetune.PairEmbeddings.Recall;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
+import io.whetstream.model.adapter.AdapterManifest;
+import io.whetstream.model.adapter.AdapterManifest.DriftEvent;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.train.PreparedPair;
 import io.whetstream.model.train.StepReport;
 import io.whetstream.model.train.Trainer;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -77,7 +81,6 @@ final class ContinualTrainer implements AutoCloseable {
 
   private final Ledger ledger = new Ledger();
   private final SortedMap<Integer, Long> offsets = new TreeMap<>();
-  private long newestEventTime = Long.MIN_VALUE;
   private final List<Member> batch = new ArrayList<>();
   private final HeldOutSet heldOut;
   private final DriftMonitor drift;
@@ -105,7 +108,6 @@ final class ContinualTrainer implements AutoCloseable {
   void accept(PairGroup group) {
     for (int i = 0; i < group.pairs().size(); i++) {
       MinedPair pair = group.pairs().get(i);
-      newestEventTime = Math.max(newestEventTime, pair.eventTime());
       boolean fresh = i < group.fresh();
       if (PairIds.heldOut(pair.id(), config.heldOut().share())) {
         ledger.add(Fate.HELD_OUT, pair.id());
@@ -135,7 +137,7 @@ final class ContinualTrainer implements AutoCloseable {
     List<PreparedPair> pairs = members.stream().map(Member::prepared).toList();
     compare(number, members);
     StepReport report =
-        trainer.step(hooks.batch(number, pairs), drift.rateFactor(number));
+        trainer.step(hooks.batch(number, pairs));
     hooks.inStep(number);
 
     batch.subList(0, members.size()).clear();
@@ -195,19 +197,19 @@ final class ContinualTrainer implements AutoCloseable {
     DriftEvent event =
         drift.observe(
             report.step(),
+            ledger.entry(Fate.TRAINED).count(),
             (report.recallT2i() + report.recallI2t()) / 2,
             members.stream().filter(Member::fresh).map(Member::pair).toList());
     if (event != null) {
       figures.driftEvents++;
       preDrift = published;
       LOG.warn(
-          "Distribution change at step {}: {} fell from {} to {} (last {} steps). Response: {}",
+          "Distribution change at step {}: {} fell from {} to {}. Response: {}",
           event.step(),
-          event.signal(),
+          event.metric(),
           "%.3f".formatted(event.before()),
           "%.3f".formatted(event.after()),
-          event.window(),
-          config.drift().response());
+          event.response());
     }
   }
 
@@ -256,7 +258,7 @@ final class ContinualTrainer implements AutoCloseable {
       AdapterWeights weights,
       Verdict verdict,
       Recall recall,
-      Map<String, PairEmbeddings.Distribution> calibration) {
+      Calibration calibration) {
     String digest = weights.digest();
     if (digest.equals(published)) {
       return;
@@ -265,23 +267,7 @@ final class ContinualTrainer implements AutoCloseable {
     AdapterArtifact artifact =
         new AdapterArtifact(
             weights,
-            Manifests.of(
-                config,
-                new Manifests.Lineage(
-                    epoch,
-                    versions,
-                    digest,
-                    published,
-                    engine.baseDigest(),
-                    step,
-                    newestEventTime,
-                    ledger,
-                    offsets),
-                figures.last,
-                verdict,
-                recall,
-                calibration,
-                drift.events()));
+            manifest(step, weights, verdict, recall, calibration));
     keep(artifact);
     published = digest;
     figures.published++;
@@ -289,9 +275,54 @@ final class ContinualTrainer implements AutoCloseable {
     forget();
   }
 
+  /** Lineage and figures of a candidate. */
+  private AdapterManifest manifest(
+      long step,
+      AdapterWeights weights,
+      Verdict verdict,
+      Recall recall,
+      Calibration calibration) {
+    SortedMap<String, Double> metrics = new TreeMap<>();
+    metrics.put("heldOut.pairs", (double) verdict.sample());
+    metrics.put("heldOut.recallTextToImage", recall.textToImage());
+    metrics.put("heldOut.recallImageToText", recall.imageToText());
+    metrics.put("heldOut.recall", verdict.candidate());
+    metrics.put("heldOut.recallPublished", verdict.published());
+    metrics.put("training.recallTextToImage", figures.last.recallT2i());
+    metrics.put("training.recallImageToText", figures.last.recallI2t());
+    metrics.put("training.lossContrastive", figures.last.lossContrastive());
+    metrics.put("training.lossNextToken", figures.last.lossNextToken());
+    metrics.put("training.logitScale", figures.last.logitScale());
+    metrics.values().removeIf(value -> !Double.isFinite(value));
+    SortedMap<String, Object> training = new TreeMap<>(TrainingFingerprint.values(config));
+    training.put("gate", verdict.reason());
+    ledger
+        .entries()
+        .forEach((fate, entry) -> training.put("ledger." + fate, entry.count() + ":" + entry.sum()));
+    SortedMap<String, Long> highest = new TreeMap<>();
+    offsets.forEach(
+        (partition, offset) ->
+            highest.put(config.kafka().topicPrefix() + "pairs-" + partition, offset));
+    return AdapterManifest.builder(weights, engine.baseDigest())
+        .baseName(config.base().model())
+        .stream(config.name())
+        .version(new AdapterManifest.Version(epoch, versions))
+        .parent(published.isEmpty() ? null : published)
+        .step(step)
+        .pairs(ledger.entry(Fate.TRAINED).count())
+        .offsets(highest)
+        .training(training)
+        .metrics(metrics)
+        .calibration(calibration)
+        .driftEvents(drift.events())
+        .createdAt(config.deterministic() ? null : Instant.now().toString())
+        .createdBy("whetstream finetune")
+        .build();
+  }
+
   private void keep(AdapterArtifact artifact) {
     kept.put(
-        artifact.weights().digest(), new Kept(artifact, AdapterCodec.encode(artifact, false)));
+        artifact.weights().digest(), new Kept(artifact, AdapterCodec.encode(artifact)));
   }
 
   /** Drops adapters that nothing refers to any more. */
@@ -488,7 +519,6 @@ final class ContinualTrainer implements AutoCloseable {
 
   private void writeLedger(DataOutputStream out) throws IOException {
     ledger.write(out);
-    out.writeLong(newestEventTime);
     out.writeInt(offsets.size());
     for (Map.Entry<Integer, Long> entry : offsets.entrySet()) {
       out.writeInt(entry.getKey());
@@ -498,7 +528,6 @@ final class ContinualTrainer implements AutoCloseable {
 
   private void readLedger(DataInputStream in) throws IOException {
     ledger.read(in);
-    newestEventTime = in.readLong();
     int count = in.readInt();
     for (int i = 0; i < count; i++) {
       offsets.put(in.readInt(), in.readLong());

@@ -1,10 +1,12 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.model.adapter.AdapterManifest.DriftEvent;
 import java.io.DataInput;
 import java.io.DataOutput;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * Watches two signals of each step for a fall: test-then-train recall, and how much the batch's
@@ -33,21 +35,22 @@ final class DriftMonitor {
   /**
    * Takes a step's figures.
    *
+   * @param trained pairs trained by then
    * @param meanRecall test-then-train, NaN if the batch had none
    * @param pairs new pairs of the batch
    * @return an event if a change became certain, else null
    */
-  DriftEvent observe(long step, double meanRecall, List<MinedPair> pairs) {
+  DriftEvent observe(long step, long trained, double meanRecall, List<MinedPair> pairs) {
     if (!settings.enabled()) {
       return null;
     }
     DriftEvent event = null;
     if (Double.isFinite(meanRecall)) {
-      event = fall(step, "recall", recall.add(meanRecall));
+      event = fall(step, trained, "recall", recall.add(meanRecall));
     }
     double likeness = likeness(pairs);
     if (Double.isFinite(likeness)) {
-      DriftEvent other = fall(step, "embedding", embedding.add(likeness));
+      DriftEvent other = fall(step, trained, "embedding", embedding.add(likeness));
       event = event == null ? other : event;
     }
     if (event != null) {
@@ -60,10 +63,16 @@ final class DriftMonitor {
     return event;
   }
 
-  private static DriftEvent fall(long step, String signal, Adwin.Change change) {
+  private DriftEvent fall(long step, long trained, String metric, Adwin.Change change) {
     return change == null || change.after() >= change.before()
         ? null
-        : new DriftEvent(step, signal, change.before(), change.after(), change.window());
+        : new DriftEvent(
+            step,
+            trained,
+            metric,
+            change.before(),
+            change.after(),
+            settings.response().name().toLowerCase(Locale.ROOT));
   }
 
   /** 1 less the distance of the batch's mean unit embedding from the running one, at least 0. */
@@ -132,10 +141,11 @@ final class DriftMonitor {
     out.writeInt(events.size());
     for (DriftEvent event : events) {
       out.writeLong(event.step());
-      out.writeUTF(event.signal());
+      out.writeLong(event.pairs());
+      out.writeUTF(event.metric());
       out.writeDouble(event.before());
       out.writeDouble(event.after());
-      out.writeInt(event.window());
+      out.writeUTF(event.response());
     }
   }
 
@@ -152,7 +162,12 @@ final class DriftMonitor {
     for (int i = 0; i < count; i++) {
       events.add(
           new DriftEvent(
-              in.readLong(), in.readUTF(), in.readDouble(), in.readDouble(), in.readInt()));
+              in.readLong(),
+              in.readLong(),
+              in.readUTF(),
+              in.readDouble(),
+              in.readDouble(),
+              in.readUTF()));
     }
   }
 }

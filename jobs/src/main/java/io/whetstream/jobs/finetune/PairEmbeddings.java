@@ -1,8 +1,11 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.model.adapter.Calibration;
+import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.Map;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /**
  * Both sides of some pairs under one adapter.
@@ -12,20 +15,10 @@ import java.util.Map;
  */
 @SuppressWarnings("ArrayRecordComponent") // passed on once, never kept
 record PairEmbeddings(float[][] images, float[][] texts) {
-  /** Shares of non-matching scores that a calibration names; the tail is what thresholds need. */
-  private static final double[] PROBABILITIES = {
-    0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 1
+  /** False-positive rates that a calibration names; low ones are what thresholds need. */
+  private static final double[] RATES = {
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1
   };
-
-  /**
-   * Scores that non-matching comparisons stay below.
-   *
-   * @param samples comparisons measured
-   * @param probabilities ascending, from 0 to 1
-   * @param scores for each probability
-   */
-  @SuppressWarnings("ArrayRecordComponent")
-  record Distribution(long samples, double[] probabilities, double[] scores) {}
 
   /** R@1 of both directions. */
   record Recall(double textToImage, double imageToText) {
@@ -61,16 +54,24 @@ record PairEmbeddings(float[][] images, float[][] texts) {
     return queries.length == 0 ? Double.NaN : (double) hits / queries.length;
   }
 
-  /** Scores of non-matching comparisons by kind: image-text, text-text, image-image. */
-  Map<String, Distribution> calibration(int[] groups) {
-    Map<String, Distribution> kinds = new LinkedHashMap<>();
-    kinds.put("image-text", distribution(images, texts, groups));
-    kinds.put("text-text", distribution(texts, texts, groups));
-    kinds.put("image-image", distribution(images, images, groups));
-    return kinds;
+  /**
+   * Thresholds by the rate at which non-matching comparisons reach them, by kind: image-text,
+   * text-text, image-image. A rate below one in the number of comparisons is not claimed.
+   */
+  Calibration calibration(int[] groups) {
+    SortedMap<String, Calibration.Curve> curves = new TreeMap<>();
+    curve(curves, "image-text", images, texts, groups);
+    curve(curves, "text-text", texts, texts, groups);
+    curve(curves, "image-image", images, images, groups);
+    return new Calibration(curves);
   }
 
-  private static Distribution distribution(float[][] left, float[][] right, int[] groups) {
+  private static void curve(
+      SortedMap<String, Calibration.Curve> curves,
+      String kind,
+      float[][] left,
+      float[][] right,
+      int[] groups) {
     double[] scores = new double[left.length * right.length];
     int count = 0;
     for (int i = 0; i < left.length; i++) {
@@ -83,14 +84,18 @@ record PairEmbeddings(float[][] images, float[][] texts) {
     }
     double[] sorted = Arrays.copyOf(scores, count);
     Arrays.sort(sorted);
-    double[] quantiles = new double[PROBABILITIES.length];
-    for (int p = 0; p < quantiles.length && count > 0; p++) {
-      double place = PROBABILITIES[p] * (count - 1);
-      int below = (int) place;
-      int above = Math.min(below + 1, count - 1);
-      quantiles[p] = sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+    List<Double> rates = new ArrayList<>();
+    List<Double> thresholds = new ArrayList<>();
+    for (double rate : RATES) {
+      int reaching = (int) Math.round(rate * count);
+      if (reaching >= 1) {
+        rates.add(rate);
+        thresholds.add(sorted[count - reaching]);
+      }
     }
-    return new Distribution(count, PROBABILITIES.clone(), quantiles);
+    if (count > 0) {
+      curves.put(kind, new Calibration.Curve(count, rates, thresholds));
+    }
   }
 
   private static double dot(float[] a, float[] b) {

@@ -45,7 +45,8 @@ final class TrainingFingerprint {
     return String.join("; ", differences);
   }
 
-  private static Map<String, String> values(FineTuneConfig config) {
+  /** All these settings by key. */
+  static Map<String, String> values(FineTuneConfig config) {
     Map<String, String> values = new LinkedHashMap<>();
     ConfigLoader.flatten(
             new Settings(config.adapter(), config.training(), config.heldOut().share()))

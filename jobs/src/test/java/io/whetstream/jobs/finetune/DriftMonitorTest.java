@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.jobs.finetune.FineTuneConfig.Response;
+import io.whetstream.model.adapter.AdapterManifest.DriftEvent;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -37,15 +38,15 @@ class DriftMonitorTest {
     Random random = new Random(1);
     DriftMonitor monitor = new DriftMonitor(settings(Response.REPORT));
     for (int step = 1; step <= 100; step++) {
-      assertNull(monitor.observe(step, Double.NaN, batch(random, 0)));
+      assertNull(monitor.observe(step, 0, Double.NaN, batch(random, 0)));
     }
     DriftEvent event = null;
     long step = 100;
     while (event == null && step < 160) {
-      event = monitor.observe(++step, Double.NaN, batch(random, 5));
+      event = monitor.observe(++step, 0, Double.NaN, batch(random, 5));
     }
     assertNotNull(event);
-    assertEquals("embedding", event.signal());
+    assertEquals("embedding", event.metric());
     assertEquals(List.of(event), monitor.events());
     assertEquals(1, monitor.rateFactor(step), "a report changes nothing");
   }
@@ -54,7 +55,7 @@ class DriftMonitorTest {
   void aRiseOfRecallIsLearningAndNoEvent() {
     DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT));
     for (int step = 1; step <= 200; step++) {
-      assertNull(monitor.observe(step, Math.min(1, step / 100.0), List.of()));
+      assertNull(monitor.observe(step, 0, Math.min(1, step / 100.0), List.of()));
     }
   }
 
@@ -63,10 +64,10 @@ class DriftMonitorTest {
     DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT));
     long step = 0;
     while (step < 60) {
-      assertNull(monitor.observe(++step, 0.9, List.of()));
+      assertNull(monitor.observe(++step, 0, 0.9, List.of()));
     }
     while (monitor.events().isEmpty()) {
-      monitor.observe(++step, 0.3, List.of());
+      monitor.observe(++step, 0, 0.3, List.of());
     }
     assertTrue(step < 100);
     assertEquals(3, monitor.rateFactor(step));
@@ -79,7 +80,7 @@ class DriftMonitorTest {
     Random random = new Random(2);
     DriftMonitor first = new DriftMonitor(settings(Response.ADAPT));
     for (int step = 1; step <= 80; step++) {
-      first.observe(step, step < 60 ? 0.8 : 0.2, batch(random, 0));
+      first.observe(step, 0, step < 60 ? 0.8 : 0.2, batch(random, 0));
     }
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     first.write(new DataOutputStream(bytes));
@@ -88,7 +89,7 @@ class DriftMonitorTest {
     assertEquals(first.events(), second.events());
     for (int step = 81; step <= 160; step++) {
       List<MinedPair> pairs = batch(random, step < 120 ? 0 : 4);
-      assertEquals(first.observe(step, 0.5, pairs), second.observe(step, 0.5, pairs));
+      assertEquals(first.observe(step, 0, 0.5, pairs), second.observe(step, 0, 0.5, pairs));
     }
     assertEquals(first.events(), second.events());
   }

@@ -1,13 +1,13 @@
 package io.whetstream.jobs.finetune;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.whetstream.jobs.finetune.PairEmbeddings.Distribution;
+import io.whetstream.model.adapter.Calibration;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class PairEmbeddingsTest {
@@ -51,7 +51,7 @@ class PairEmbeddingsTest {
   }
 
   @Test
-  void calibrationSaysBelowWhichScoreEachShareOfNonMatchingComparisonsLies() {
+  void calibrationSaysWhichScoreEachShareOfNonMatchingComparisonsReaches() {
     Random random = new Random(3);
     int n = 120;
     float[][] images = new float[n][];
@@ -62,26 +62,40 @@ class PairEmbeddingsTest {
       texts[i] = images[i].clone();
       groups[i] = i;
     }
-    Map<String, Distribution> kinds = new PairEmbeddings(images, texts).calibration(groups);
-    assertEquals(List.of("image-text", "text-text", "image-image"), List.copyOf(kinds.keySet()));
-    Distribution cross = kinds.get("image-text");
+    Map<String, Calibration.Curve> curves =
+        new PairEmbeddings(images, texts).calibration(groups).curves();
+    assertEquals(Set.of("image-text", "text-text", "image-image"), curves.keySet());
+    Calibration.Curve cross = curves.get("image-text");
     assertEquals((long) n * (n - 1), cross.samples());
-    assertEquals((long) n * (n - 1) / 2, kinds.get("text-text").samples());
+    assertEquals((long) n * (n - 1) / 2, curves.get("text-text").samples());
     // Matching pairs score 1 here and must not be among what is measured.
-    assertTrue(cross.scores()[cross.scores().length - 1] < 0.999);
-    double threshold = cross.scores()[6];
-    assertEquals(0.99, cross.probabilities()[6]);
-    int above = 0;
+    assertTrue(cross.thresholds().get(0) < 0.999);
+    double threshold = cross.threshold(0.01);
+    int reaching = 0;
     for (int i = 0; i < n; i++) {
       for (int j = 0; j < n; j++) {
         double dot = 0;
         for (int d = 0; d < 16; d++) {
           dot += (double) images[i][d] * texts[j][d];
         }
-        above += i != j && dot > threshold ? 1 : 0;
+        reaching += i != j && dot >= threshold ? 1 : 0;
       }
     }
-    assertEquals(0.01, above / (double) (n * (n - 1)), 0.001);
-    assertArrayEquals(cross.probabilities(), kinds.get("image-image").probabilities());
+    assertEquals(0.01, reaching / (double) (n * (n - 1)), 0.0005);
+  }
+
+  @Test
+  void aRateThatTheSampleCannotShowIsNotClaimed() {
+    Random random = new Random(4);
+    float[][] vectors = new float[10][];
+    int[] groups = new int[10];
+    for (int i = 0; i < 10; i++) {
+      vectors[i] = Pairs.unit(random, 8);
+      groups[i] = i;
+    }
+    Calibration.Curve curve =
+        new PairEmbeddings(vectors, vectors.clone()).calibration(groups).curves().get("image-text");
+    assertEquals(90, curve.samples());
+    assertTrue(curve.falsePositiveRates().get(0) >= 0.5 / 90);
   }
 }
