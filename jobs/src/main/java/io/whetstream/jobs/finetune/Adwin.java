@@ -28,7 +28,9 @@ final class Adwin {
   private final double confidence;
   private final List<Double> window = new ArrayList<>();
 
-  /** @param confidence delta: probability of a false alarm, per value */
+  /**
+   * @param confidence delta: probability of a false alarm, per value
+   */
   Adwin(double confidence) {
     this.confidence = confidence;
   }

@@ -127,7 +127,8 @@ final class ContinualTrainer implements AutoCloseable {
   private boolean keepsReplayed(MinedPair pair) {
     long step = engine.trainer().stepNumber();
     double factor = drift.replayFactor(step);
-    return factor >= 1 || PairIds.unit(PairIds.mix(step, PairIds.hash(pair.id()).high(), 0)) < factor;
+    return factor >= 1
+        || PairIds.unit(PairIds.mix(step, PairIds.hash(pair.id()).high(), 0)) < factor;
   }
 
   private void step() {
@@ -136,8 +137,7 @@ final class ContinualTrainer implements AutoCloseable {
     List<Member> members = List.copyOf(batch.subList(0, config.training().globalBatch()));
     List<PreparedPair> pairs = members.stream().map(Member::prepared).toList();
     compare(number, members);
-    StepReport report =
-        trainer.step(hooks.batch(number, pairs));
+    StepReport report = trainer.step(hooks.batch(number, pairs), drift.rateFactor(number));
     hooks.inStep(number);
 
     batch.subList(0, members.size()).clear();
@@ -254,20 +254,14 @@ final class ContinualTrainer implements AutoCloseable {
   }
 
   private void publish(
-      long step,
-      AdapterWeights weights,
-      Verdict verdict,
-      Recall recall,
-      Calibration calibration) {
+      long step, AdapterWeights weights, Verdict verdict, Recall recall, Calibration calibration) {
     String digest = weights.digest();
     if (digest.equals(published)) {
       return;
     }
     versions++;
     AdapterArtifact artifact =
-        new AdapterArtifact(
-            weights,
-            manifest(step, weights, verdict, recall, calibration));
+        new AdapterArtifact(weights, manifest(step, weights, verdict, recall, calibration));
     keep(artifact);
     published = digest;
     figures.published++;
@@ -277,11 +271,7 @@ final class ContinualTrainer implements AutoCloseable {
 
   /** Lineage and figures of a candidate. */
   private AdapterManifest manifest(
-      long step,
-      AdapterWeights weights,
-      Verdict verdict,
-      Recall recall,
-      Calibration calibration) {
+      long step, AdapterWeights weights, Verdict verdict, Recall recall, Calibration calibration) {
     SortedMap<String, Double> metrics = new TreeMap<>();
     metrics.put("heldOut.pairs", (double) verdict.sample());
     metrics.put("heldOut.recallTextToImage", recall.textToImage());
@@ -298,7 +288,8 @@ final class ContinualTrainer implements AutoCloseable {
     training.put("gate", verdict.reason());
     ledger
         .entries()
-        .forEach((fate, entry) -> training.put("ledger." + fate, entry.count() + ":" + entry.sum()));
+        .forEach(
+            (fate, entry) -> training.put("ledger." + fate, entry.count() + ":" + entry.sum()));
     SortedMap<String, Long> highest = new TreeMap<>();
     offsets.forEach(
         (partition, offset) ->
@@ -321,8 +312,7 @@ final class ContinualTrainer implements AutoCloseable {
   }
 
   private void keep(AdapterArtifact artifact) {
-    kept.put(
-        artifact.weights().digest(), new Kept(artifact, AdapterCodec.encode(artifact)));
+    kept.put(artifact.weights().digest(), new Kept(artifact, AdapterCodec.encode(artifact)));
   }
 
   /** Drops adapters that nothing refers to any more. */
@@ -370,11 +360,12 @@ final class ContinualTrainer implements AutoCloseable {
   }
 
   /**
-   * Goes back to an adapter and publishes nothing until {@link #resume}. Candidates of the line that
-   * is left are dropped.
+   * Goes back to an adapter and publishes nothing until {@link #resume}. Candidates of the line
+   * that is left are dropped.
    *
    * @param artifact the adapter, or null for the state before the first step
-   * @throws BadInputException if it does not fit this base or configuration; nothing is changed then
+   * @throws BadInputException if it does not fit this base or configuration; nothing is changed
+   *     then
    */
   void rollback(AdapterArtifact artifact) {
     engine.trainer().load(artifact == null ? initial : artifact.weights(), true);

@@ -41,7 +41,8 @@ final class HeldOutSet {
     Map<String, Integer> first = new HashMap<>();
     for (int i = 0; i < group.length; i++) {
       group[i] = i;
-      for (String digest : new String[] {pairs.get(i).imageDigest(), pairs.get(i).captionDigest()}) {
+      for (String digest :
+          new String[] {pairs.get(i).imageDigest(), pairs.get(i).captionDigest()}) {
         Integer other = first.putIfAbsent(digest, i);
         if (other != null) {
           int joined = group[other];

@@ -27,7 +27,9 @@ final class OrderedWatermarks<T> extends AbstractStreamOperator<T>
   private transient ListState<Long> state;
   private transient long reached;
 
-  /** @param lateness milliseconds that watermarks stay behind the newest record */
+  /**
+   * @param lateness milliseconds that watermarks stay behind the newest record
+   */
   OrderedWatermarks(long lateness) {
     this.lateness = lateness;
   }

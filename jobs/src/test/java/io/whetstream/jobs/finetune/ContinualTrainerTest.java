@@ -260,7 +260,9 @@ class ContinualTrainerTest {
     assertRefused(
         state, "training.learningRate was 0.003, is 0.001", "training.learningRate=0.001");
     assertRefused(state, "training.resetOptimizer", "training.learningRate=0.001");
-    assertRefused("something else entirely".getBytes(java.nio.charset.StandardCharsets.UTF_8), "not of this job");
+    assertRefused(
+        "something else entirely".getBytes(java.nio.charset.StandardCharsets.UTF_8),
+        "not of this job");
     try (ContinualTrainer trainer =
         open(config("training.learningRate=0.001", "training.resetOptimizer=true"))) {
       restore(trainer, state);

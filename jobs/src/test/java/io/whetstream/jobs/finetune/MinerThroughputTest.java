@@ -80,7 +80,8 @@ class MinerThroughputTest {
         if (i == warm) {
           heap = usedHeap();
           start = System.nanoTime();
-          cpu = ManagementFactory.getThreadMXBean().getThreadCpuTime(Thread.currentThread().getId());
+          cpu =
+              ManagementFactory.getThreadMXBean().getThreadCpuTime(Thread.currentThread().getId());
         }
         byte[] vector = new byte[DIMENSION];
         random.nextBytes(vector);
@@ -103,7 +104,8 @@ class MinerThroughputTest {
       }
       double seconds = (System.nanoTime() - start) / 1e9;
       double cpuSeconds =
-          (ManagementFactory.getThreadMXBean().getThreadCpuTime(Thread.currentThread().getId()) - cpu)
+          (ManagementFactory.getThreadMXBean().getThreadCpuTime(Thread.currentThread().getId())
+                  - cpu)
               / 1e9;
       System.out.printf(
           "miner: %d pairs, %d buckets of %d candidates, %d byte images, replay %.2f: %.0f pairs/s,"

@@ -99,15 +99,24 @@ final class StepEngine implements AutoCloseable {
    * @param number steps taken before this one: what bias correction and schedule count from
    */
   Outcome step(TrainingBatch batch, long number) {
-    return run(batch, number, true);
+    return step(batch, number, 1);
+  }
+
+  /**
+   * The same at another learning rate.
+   *
+   * @param rateFactor on the scheduled learning rate
+   */
+  Outcome step(TrainingBatch batch, long number, double rateFactor) {
+    return run(batch, number, rateFactor, true);
   }
 
   /** Losses and the gradient of their weighted sum; changes nothing. */
   Outcome gradient(TrainingBatch batch) {
-    return run(batch, 0, false);
+    return run(batch, 0, 1, false);
   }
 
-  private Outcome run(TrainingBatch batch, long number, boolean update) {
+  private Outcome run(TrainingBatch batch, long number, double rateFactor, boolean update) {
     return model.step(
         step -> {
           Objective objective = config.objective();
@@ -239,7 +248,7 @@ final class StepEngine implements AutoCloseable {
             model.call("clear", new NDList(flat.getGradient()));
             norm = Double.NaN;
           } else {
-            norm = scalar(model.call("adamw", optimizerArguments(step, number)).head());
+            norm = scalar(model.call("adamw", optimizerArguments(step, number, rateFactor)).head());
             finite = Double.isFinite(norm);
           }
           return new Outcome(
@@ -268,11 +277,11 @@ final class StepEngine implements AutoCloseable {
     JniUtils.backward((PtNDArray) of, (PtNDArray) upstream, false, false);
   }
 
-  private NDList optimizerArguments(NDManager step, long number) {
+  private NDList optimizerArguments(NDManager step, long number, double rateFactor) {
     Optimizer o = config.optimizer();
     Objective objective = config.objective();
     double[] hyper = {
-      o.rate(number),
+      o.rate(number) * rateFactor,
       o.beta1(),
       o.beta2(),
       o.epsilon(),

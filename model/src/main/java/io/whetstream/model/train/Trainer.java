@@ -114,6 +114,14 @@ public final class Trainer implements AutoCloseable {
    * says so.
    */
   public StepReport step(List<PreparedPair> pairs) {
+    return step(pairs, 1);
+  }
+
+  /**
+   * The same with the scheduled learning rate times a factor, for a caller that answers a change of
+   * its data.
+   */
+  public StepReport step(List<PreparedPair> pairs, double rateFactor) {
     if (pairs.isEmpty()) {
       throw new IllegalArgumentException("a batch must hold at least one pair");
     }
@@ -121,9 +129,9 @@ public final class Trainer implements AutoCloseable {
     TrainingBatch batch = batch(pairs);
     StepEngine.Outcome outcome;
     double scale;
-    double rate = config.optimizer().rate(stepNumber);
+    double rate = config.optimizer().rate(stepNumber) * rateFactor;
     synchronized (model) {
-      outcome = engine.step(batch, stepNumber);
+      outcome = engine.step(batch, stepNumber, rateFactor);
       float[] flat = engine.flat();
       scale = Math.exp(flat[flat.length - 1]);
     }
