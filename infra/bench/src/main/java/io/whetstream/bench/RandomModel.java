@@ -1,0 +1,81 @@
+package io.whetstream.bench;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.checkpoint.SafeTensorsWriter;
+import io.whetstream.model.lvlm.Pretrainer;
+import io.whetstream.model.scenes.DemoBase;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+
+/** A model directory of a given shape with random weights and the demo's tokenizer. */
+final class RandomModel {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private RandomModel() {}
+
+  /**
+   * A shape.
+   *
+   * @param image edge in pixels
+   */
+  record Shape(
+      int image,
+      int patch,
+      int visionWidth,
+      int visionLayers,
+      int visionHeads,
+      int width,
+      int layers,
+      int heads,
+      int intermediate) {
+    /** The shape training speed is quoted at. */
+    static Shape quoted() {
+      return new Shape(112, 14, 384, 6, 6, 512, 8, 8, 1376);
+    }
+  }
+
+  /** Writes the directory: config.json, model.safetensors (F32), tokenizer and processor files. */
+  static void write(Path directory, Shape shape, long seed) throws IOException {
+    Files.createDirectories(directory);
+    Path demo = DemoBase.directory();
+    ObjectNode config = (ObjectNode) JSON.readTree(demo.resolve("config.json").toFile());
+    int side = shape.image() / shape.patch();
+    config.put("image_seq_length", side * side);
+    ((ObjectNode) config.get("text_config"))
+        .put("hidden_size", shape.width())
+        .put("intermediate_size", shape.intermediate())
+        .put("num_hidden_layers", shape.layers())
+        .put("num_attention_heads", shape.heads())
+        .put("num_key_value_heads", shape.heads())
+        .put("head_dim", shape.width() / shape.heads());
+    ((ObjectNode) config.get("vision_config"))
+        .put("hidden_size", shape.visionWidth())
+        .put("intermediate_size", 4 * shape.visionWidth())
+        .put("num_hidden_layers", shape.visionLayers())
+        .put("num_attention_heads", shape.visionHeads())
+        .put("image_size", shape.image())
+        .put("patch_size", shape.patch());
+    JSON.writeValue(directory.resolve("config.json").toFile(), config);
+    ObjectNode processor =
+        (ObjectNode) JSON.readTree(demo.resolve("preprocessor_config.json").toFile());
+    ((ObjectNode) processor.get("size")).put("shortest_edge", shape.image());
+    ((ObjectNode) processor.get("crop_size"))
+        .put("height", shape.image())
+        .put("width", shape.image());
+    JSON.writeValue(directory.resolve("preprocessor_config.json").toFile(), processor);
+    for (String name :
+        List.of("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")) {
+      Files.write(directory.resolve(name), Files.readAllBytes(demo.resolve(name)));
+    }
+    SafeTensorsWriter writer = new SafeTensorsWriter();
+    ModelConfig read = ModelConfig.read(directory.resolve("config.json"));
+    try (Pretrainer untrained = new Pretrainer(read, seed, 0)) {
+      untrained.weights().forEach(writer::add);
+    }
+    writer.write(directory.resolve("model.safetensors"));
+  }
+}
