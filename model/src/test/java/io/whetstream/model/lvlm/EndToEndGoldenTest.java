@@ -1,0 +1,99 @@
+package io.whetstream.model.lvlm;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import ai.djl.ndarray.NDArray;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.whetstream.model.Golden;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.SafeTensors;
+import io.whetstream.model.image.ImageDecoder;
+import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.text.TextTokenizer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.TestFactory;
+
+/** From an image file and a prompt to embedding and logits, through every part of the library. */
+@Tag("golden")
+class EndToEndGoldenTest {
+
+  @TestFactory
+  Stream<DynamicTest> filesBecomeTheRecordedEmbeddingsAndLogits() {
+    List<Path> found = Golden.directories(Golden.holding("e2e.json"));
+    assertFalse(found.isEmpty(), "no golden e2e.json under " + Golden.root());
+    return found.stream()
+        .map(directory -> dynamicTest(directory.getFileName().toString(), () -> check(directory)));
+  }
+
+  private static void check(Path directory) throws Exception {
+    JsonNode cases = new ObjectMapper().readTree(directory.resolve("e2e.json").toFile());
+    ImageProcessor processor = ImageProcessor.open(directory);
+    ImageDecoder decoder = new ImageDecoder(ImageDecoder.DEFAULT_MAX_PIXELS);
+    try (Checkpoint checkpoint = Checkpoint.open(directory);
+        TextTokenizer tokenizer = TextTokenizer.open(directory);
+        SafeTensors expected = SafeTensors.open(directory.resolve("e2e_expected.safetensors"));
+        Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(Precision.FP32, "cpu", 1))) {
+      assertTrue(cases.size() > 0);
+      for (JsonNode one : cases) {
+        String key = one.get("key").asText();
+        List<float[]> pixels = List.of();
+        if (!one.get("image").isNull()) {
+          Path file = directory.resolve(one.get("image").asText());
+          pixels =
+              List.of(processor.pixels(decoder.decode(Files.readAllBytes(file), file.toString())));
+        }
+        long image = model.config().imageTokenId();
+        long[] ids =
+            Arrays.stream(tokenizer.encodeWithSpecials(one.get("prompt").asText()))
+                .flatMap(
+                    id ->
+                        id == image
+                            ? LongStream.generate(() -> image).limit(model.config().imageTokens())
+                            : LongStream.of(id))
+                .toArray();
+        assertEquals(one.get("n_ids").asInt(), ids.length, key);
+        compare(model, new Input(ids, pixels), expected, key);
+      }
+    }
+  }
+
+  private record Input(long[] ids, List<float[]> pixels) {}
+
+  private static void compare(Lvlm model, Input input, SafeTensors expected, String key) {
+    model.step(
+        step -> {
+          NDArray features = model.features(step, input.pixels(), 1);
+          List<Row> rows =
+              List.of(Row.embedding(input.ids(), input.pixels().isEmpty() ? -1 : 0, false));
+          Lvlm.NativeAdapter none = model.adapter(step, null, null, 0);
+          float[] embedding = model.unit(step, rows, features, none).embeddings().toFloatArray();
+          near(expected.floats(key + "/embedding"), embedding, key + "/embedding");
+          float[] logits =
+              model.traceDecoder(step, rows, features, none).get("logits").toFloatArray();
+          float[] want = expected.floats(key + "/last_logits");
+          near(
+              want,
+              Arrays.copyOfRange(logits, logits.length - want.length, logits.length),
+              key + "/last_logits");
+          return null;
+        });
+  }
+
+  private static void near(float[] want, float[] got, String what) {
+    assertEquals(want.length, got.length, what);
+    for (int i = 0; i < want.length; i++) {
+      assertEquals(want[i], got[i], 1e-4f, what);
+    }
+  }
+}
