@@ -418,8 +418,12 @@ public final class OnnxExporter {
     /** A linear layer with its LoRA: {@code x W + (x A) B}. */
     private String adapted(String x, String module) {
       TensorInfo info = checkpoint.info(module + ".weight");
-      String a = g.overridable(module + ".lora_A", info.shape()[1], "r");
-      String b = g.overridable(module + ".lora_B", "r", info.shape()[0]);
+      // A name of its own for each rank: ONNX Runtime plans memory by the names, and modules that
+      // an
+      // adapter leaves out keep rank 0.
+      String rank = "r." + module;
+      String a = g.overridable(module + ".lora_A", info.shape()[1], rank);
+      String b = g.overridable(module + ".lora_B", rank, info.shape()[0]);
       String base = linear(x, module, checkpoint.has(module + ".bias"));
       return g.node("Add", base, g.node("MatMul", g.node("MatMul", x, a), b));
     }
