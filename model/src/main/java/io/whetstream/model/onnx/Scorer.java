@@ -142,6 +142,11 @@ public final class Scorer implements AutoCloseable {
     return made[0];
   }
 
+  /** How many adapters are in native memory. */
+  int loadedAdapters() {
+    return loaded.size();
+  }
+
   /** Width of an embedding. */
   public int dimension() {
     return config.text().hiddenSize();
