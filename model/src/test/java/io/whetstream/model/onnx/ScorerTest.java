@@ -373,7 +373,7 @@ class ScorerTest {
       () -> scorer.embedRows(scorer.base(), true, rows.subList(0, 2), null),
     };
     long[] bytes = new long[calls.length];
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 40; round++) {
       for (int i = 0; i < calls.length; i++) {
         long before = threads.getThreadAllocatedBytes(Thread.currentThread().getId());
         calls[i].run();
