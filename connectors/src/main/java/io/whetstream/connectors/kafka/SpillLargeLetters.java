@@ -1,12 +1,13 @@
 package io.whetstream.connectors.kafka;
 
+import io.whetstream.connectors.StoredFiles;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.types.Types;
 import java.io.IOException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import org.apache.flink.api.common.functions.RichMapFunction;
-import org.apache.flink.core.fs.FSDataOutputStream;
 import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.core.fs.Path;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -38,7 +39,7 @@ public final class SpillLargeLetters extends RichMapFunction<DeadLetter, DeadLet
       DataStream<DeadLetter> letters, String directory, long topicMaxBytes, String uid) {
     return letters
         .map(new SpillLargeLetters(directory, topicMaxBytes - Topics.DEAD_LETTER_ROOM))
-        .returns(io.whetstream.connectors.types.Types.DEAD_LETTER)
+        .returns(Types.DEAD_LETTER)
         .name("spill large dead letters")
         .uid(uid);
   }
@@ -54,14 +55,10 @@ public final class SpillLargeLetters extends RichMapFunction<DeadLetter, DeadLet
 
   /** Writes a value under its digest and returns where. */
   static String store(String directory, byte[] value) throws IOException {
-    Path path = new Path(new Path(directory), sha256(value));
+    Path path = new Path(StoredFiles.path(directory), sha256(value));
     FileSystem files = path.getFileSystem();
-    if (files.exists(path) && files.getFileStatus(path).getLen() == value.length) {
-      return path.toString();
-    }
-    files.mkdirs(path.getParent());
-    try (FSDataOutputStream out = files.create(path, FileSystem.WriteMode.OVERWRITE)) {
-      out.write(value);
+    if (!files.exists(path) || files.getFileStatus(path).getLen() != value.length) {
+      StoredFiles.write(path, value);
     }
     return path.toString();
   }

@@ -6,8 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.file.DirectoryNotEmptyException;
-import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -223,7 +222,11 @@ public final class AdapterCodec {
         force(part.resolve(MANIFEST), members.get(MANIFEST));
         Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
         forceDirectory(target.getParent());
-      } catch (DirectoryNotEmptyException | FileAlreadyExistsException e) {
+      } catch (FileSystemException e) {
+        // Another writer was first. Which subclass is thrown then differs between file systems.
+        if (!Files.isDirectory(target)) {
+          throw e;
+        }
         complete(target, artifact, members);
       } finally {
         delete(part);

@@ -1,0 +1,110 @@
+package io.whetstream.connectors;
+
+import io.whetstream.model.BadInputException;
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import org.apache.flink.core.fs.FSDataInputStream;
+import org.apache.flink.core.fs.FSDataOutputStream;
+import org.apache.flink.core.fs.FileStatus;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.Path;
+import org.apache.flink.core.fs.local.LocalFileSystem;
+
+/**
+ * Whole files on any Flink file system, as bytes. Nothing relies on renaming or appending, which
+ * object stores lack; on a local disk a file is forced to it and moved into place in one step.
+ */
+public final class StoredFiles {
+  private StoredFiles() {}
+
+  /** A path; what has no scheme is a path on this machine, whatever Flink's default is. */
+  public static Path path(String uri) {
+    if (uri == null || uri.isBlank()) {
+      throw new BadInputException(
+          "a directory is missing: give a path or a URI like s3://bucket/x");
+    }
+    if (URI.create(uri.replace(" ", "%20")).getScheme() == null) {
+      return new Path(java.nio.file.Path.of(uri).toAbsolutePath().normalize().toUri());
+    }
+    return new Path(uri);
+  }
+
+  /** The path on this machine's disk, or null if it lies elsewhere. */
+  public static java.nio.file.Path local(Path path) throws IOException {
+    return path.getFileSystem() instanceof LocalFileSystem
+        ? java.nio.file.Path.of(path.getPath())
+        : null;
+  }
+
+  /** Writes a file that a reader sees whole or not at all; replaces one that is there. */
+  public static void write(Path path, byte[] bytes) throws IOException {
+    java.nio.file.Path local = local(path);
+    if (local != null) {
+      writeLocal(local, bytes);
+      return;
+    }
+    FileSystem files = path.getFileSystem();
+    files.mkdirs(path.getParent());
+    try (FSDataOutputStream out = files.create(path, FileSystem.WriteMode.OVERWRITE)) {
+      out.write(bytes);
+    }
+  }
+
+  private static void writeLocal(java.nio.file.Path file, byte[] bytes) throws IOException {
+    Files.createDirectories(file.getParent());
+    java.nio.file.Path part = Files.createTempFile(file.getParent(), ".part", null);
+    try {
+      try (FileChannel channel = FileChannel.open(part, StandardOpenOption.WRITE)) {
+        ByteBuffer buffer = ByteBuffer.wrap(bytes);
+        while (buffer.hasRemaining()) {
+          channel.write(buffer);
+        }
+        channel.force(true);
+      }
+      Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      try (FileChannel directory = FileChannel.open(file.getParent(), StandardOpenOption.READ)) {
+        directory.force(true);
+      }
+    } finally {
+      Files.deleteIfExists(part);
+    }
+  }
+
+  /**
+   * All of a file.
+   *
+   * @param maxBytes larger ones are refused before anything is read
+   * @return null if there is no such file
+   */
+  public static byte[] read(Path path, long maxBytes) throws IOException {
+    FileSystem files = path.getFileSystem();
+    FileStatus status;
+    try {
+      status = files.getFileStatus(path);
+    } catch (FileNotFoundException e) {
+      return null;
+    }
+    if (status.isDir()) {
+      return null;
+    }
+    if (status.getLen() > Math.min(maxBytes, Integer.MAX_VALUE - 8)) {
+      throw new BadInputException(
+          path + " has " + status.getLen() + " bytes; at most " + maxBytes + " are read");
+    }
+    try (FSDataInputStream in = files.open(path)) {
+      byte[] bytes = in.readNBytes((int) status.getLen());
+      if (bytes.length != status.getLen() || in.read() >= 0) {
+        throw new IOException(path + " changed while it was read");
+      }
+      return bytes;
+    } catch (FileNotFoundException e) {
+      return null;
+    }
+  }
+}
