@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.adapter.Calibration;
 import org.apache.datasketches.memory.Memory;
 import org.apache.datasketches.req.ReqSketch;
 
@@ -17,8 +18,8 @@ import org.apache.datasketches.req.ReqSketch;
  * <p>Not thread-safe: one per subtask, kind and digest.
  */
 final class KindThresholds {
-  /** Share of the calibrated non-matching scores that the live sample can stand for. */
-  static final double LIVE_SHARE = 0.999;
+  /** Share of the calibrated non-matching scores above which live scores are left out. */
+  static final double LEFT_OUT = 0.001;
 
   /** Expected events below which a rate is not supported by the data. */
   static final double MIN_EVENTS = 20;
@@ -30,14 +31,16 @@ final class KindThresholds {
 
   private static final int SKETCH_K = 24;
 
-  private final Calibration.Distribution calibrated;
+  private final Calibration.Curve calibrated;
+  private final double leftOutShare;
   private final float cut;
   private ReqSketch live = newSketch();
   private long leftOut;
 
-  KindThresholds(Calibration.Distribution calibrated) {
+  KindThresholds(Calibration.Curve calibrated) {
     this.calibrated = calibrated;
-    this.cut = (float) calibrated.quantile(LIVE_SHARE);
+    this.leftOutShare = Math.max(LEFT_OUT, finestRate());
+    this.cut = (float) calibrated.threshold(leftOutShare);
   }
 
   private static ReqSketch newSketch() {
@@ -53,9 +56,12 @@ final class KindThresholds {
     }
   }
 
-  /** The finest rate with {@link #MIN_EVENTS} expected events among the calibration's samples. */
+  /**
+   * The finest rate with {@link #MIN_EVENTS} expected events among the calibration's samples that it
+   * gives a threshold for.
+   */
   double finestRate() {
-    return MIN_EVENTS / calibrated.samples();
+    return Math.max(MIN_EVENTS / calibrated.samples(), calibrated.falsePositiveRates().get(0));
   }
 
   boolean supports(double rate) {
@@ -68,9 +74,9 @@ final class KindThresholds {
    */
   double threshold(double rate) {
     double supported = Math.min(1, Math.max(rate, finestRate()));
-    double fromCalibration = calibrated.quantile(1 - supported);
-    // Of the share `supported` above the threshold, 1 - LIVE_SHARE lies above the cut.
-    double tail = (supported - (1 - LIVE_SHARE)) / LIVE_SHARE;
+    double fromCalibration = calibrated.threshold(supported);
+    // Of the share `supported` above the threshold, this much lies above the cut.
+    double tail = (supported - leftOutShare) / (1 - leftOutShare);
     double events = tail * live.getN();
     if (tail <= 0 || events < MIN_EVENTS) {
       return fromCalibration;

@@ -1,5 +1,7 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.adapter.Calibration;
+
 /**
  * An adapter that was read, verified and is ready to embed with.
  *

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.jobs.score.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.jobs.score.WatchlistTable.Content;
@@ -600,7 +601,7 @@ final class MatchEngine implements AutoCloseable {
 
   private static Map<String, KindThresholds> newThresholds(Calibration calibration) {
     Map<String, KindThresholds> fresh = new HashMap<>();
-    calibration.kinds().forEach((kind, known) -> fresh.put(kind, new KindThresholds(known)));
+    calibration.curves().forEach((kind, known) -> fresh.put(kind, new KindThresholds(known)));
     return fresh;
   }
 

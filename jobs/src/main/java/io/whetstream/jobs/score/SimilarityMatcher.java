@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.jobs.score.MatchKind.Side;
 import java.util.ArrayDeque;
 import java.util.ArrayList;

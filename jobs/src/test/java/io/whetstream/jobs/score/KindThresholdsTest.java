@@ -2,28 +2,27 @@ package io.whetstream.jobs.score;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.whetstream.jobs.score.Calibration.Distribution;
-import io.whetstream.model.BadInputException;
-import java.util.Arrays;
+import io.whetstream.model.adapter.Calibration.Curve;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class KindThresholdsTest {
-  /** Quantiles of {@code samples} draws of N(mean, 0.1²). */
-  private static Distribution normal(double mean, int samples, int seed) {
+  /** Thresholds by rate of {@code samples} draws of N(mean, 0.1²). */
+  private static Curve normal(double mean, int samples, int seed) {
     Random random = new Random(seed);
     double[] draws =
         random.doubles(samples).map(u -> mean + 0.1 * random.nextGaussian()).sorted().toArray();
-    double[] probabilities = new double[2001];
-    double[] scores = new double[2001];
-    for (int i = 0; i <= 2000; i++) {
-      probabilities[i] = i / 2000.0;
-      scores[i] = draws[(int) Math.min(samples - 1L, (long) i * samples / 2000)];
+    List<Double> rates = new ArrayList<>();
+    List<Double> thresholds = new ArrayList<>();
+    for (double rate = 1e-4; rate <= 1; rate *= 1.2) {
+      rates.add(rate);
+      thresholds.add(draws[samples - Math.max(1, (int) Math.round(rate * samples))]);
     }
-    return new Distribution(samples, probabilities, scores);
+    return new Curve(samples, rates, thresholds);
   }
 
   private static double rateAbove(double threshold, double mean) {
@@ -63,7 +62,7 @@ class KindThresholdsTest {
 
   @Test
   void matchesAmongTheLiveScoresDoNotRaiseTheThreshold() {
-    Distribution calibration = normal(0.2, 200_000, 1);
+    Curve calibration = normal(0.2, 200_000, 1);
     KindThresholds thresholds = new KindThresholds(calibration);
     Random random = new Random(5);
     for (int i = 0; i < 200_000; i++) {
@@ -76,7 +75,7 @@ class KindThresholdsTest {
 
   @Test
   void aRestoredSketchGivesTheSameThreshold() {
-    Distribution calibration = normal(0.2, 200_000, 1);
+    Curve calibration = normal(0.2, 200_000, 1);
     KindThresholds thresholds = new KindThresholds(calibration);
     Random random = new Random(5);
     for (int i = 0; i < 50_000; i++) {
@@ -86,14 +85,5 @@ class KindThresholdsTest {
     restored.merge(thresholds.toBytes());
     assertEquals(thresholds.threshold(0.01), restored.threshold(0.01), 1e-6);
     assertEquals(thresholds.sampled(), restored.sampled());
-  }
-
-  @Test
-  void refusesACalibrationThatDoesNotAscend() {
-    double[] scores = {0.1, 0.3, 0.2};
-    assertThrows(
-        BadInputException.class, () -> new Distribution(100, new double[] {0, 0.5, 1}, scores));
-    Arrays.sort(scores);
-    assertEquals(0.25, new Distribution(100, new double[] {0, 0.5, 1}, scores).quantile(0.75));
   }
 }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.jobs.score.MatchEngine.KindScore;
 import io.whetstream.jobs.score.MatchEngine.Match;
 import io.whetstream.jobs.score.MatchEngine.Outcome;
@@ -20,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.TreeMap;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -105,6 +107,16 @@ class MatchEngineTest {
         minScore,
         rate,
         null);
+  }
+
+  /** Of 10,000 non-matching texts: 0.1 % above 0.7, 1 % above 0.5. */
+  private static Calibration calibration() {
+    return new Calibration(
+        new TreeMap<>(
+            Map.of(
+                "text-text",
+                new Calibration.Curve(
+                    10_000, List.of(0.001, 0.01, 0.5, 1.0), List.of(0.7, 0.5, 0.1, -0.2)))));
   }
 
   private void workUntilIdle(MatchEngine each) {
@@ -336,12 +348,7 @@ class MatchEngineTest {
 
   @Test
   void refusesARateThatTheCalibrationDoesNotSupportAndOffersTheFinest() {
-    double[] probabilities = {0, 0.5, 0.99, 0.999, 1};
-    double[] scores = {-0.2, 0.1, 0.5, 0.7, 0.8};
-    Calibration calibration =
-        new Calibration(
-            Map.of("text-text", new Calibration.Distribution(10_000, probabilities, scores)));
-    calibrations.put(1L, calibration);
+    calibrations.put(1L, calibration());
     engine.start(load(1));
     engine.upsert(query("fine", 1, "two dogs", null, 1e-4), false);
     engine.upsert(query("kept", 2, "four dogs", null, 1e-4), true);
@@ -354,12 +361,7 @@ class MatchEngineTest {
 
   @Test
   void aRateNeedsACalibrationAndIsAskedAgainWhenOneComes() {
-    double[] probabilities = {0, 0.99, 0.999};
-    double[] scores = {-0.2, 0.5, 0.6};
-    calibrations.put(
-        2L,
-        new Calibration(
-            Map.of("text-text", new Calibration.Distribution(10_000, probabilities, scores))));
+    calibrations.put(2L, calibration());
     engine.start(load(1));
     engine.upsert(query("rate", 1, "two dogs", null, 0.01), false);
     workUntilIdle(engine);

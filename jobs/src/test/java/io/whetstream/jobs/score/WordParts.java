@@ -1,9 +1,9 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 
 /**
@@ -26,7 +26,7 @@ final class WordParts implements ScoreParts {
       if (wanted.n() >= 1000) {
         throw new BadInputException("adapter " + wanted.n() + " is corrupt");
       }
-      return new LoadedAdapter(wanted, words.handle(wanted.digest()), new Calibration(Map.of()));
+      return new LoadedAdapter(wanted, words.handle(wanted.digest()), Calibration.NONE);
     };
   }
 
