@@ -1,18 +1,18 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.onnx.ScorerAdapter;
+
 /**
  * Identity of an adapter for ordering and for alerts. Equality of what it computes is equality of
  * {@code digest}; (epoch, n) only orders announcements.
  *
  * @param epoch grows with each restore of the trainer by hand
  * @param n number within the epoch
- * @param digest content digest; for the base model its own digest
+ * @param digest content digest; for the base model {@code "base"}
  */
 record AdapterVersion(long epoch, long n, String digest) implements Comparable<AdapterVersion> {
   /** The base model, before every adapter. */
-  static AdapterVersion base(String baseDigest) {
-    return new AdapterVersion(-1, -1, baseDigest);
-  }
+  static final AdapterVersion BASE = new AdapterVersion(-1, -1, ScorerAdapter.BASE);
 
   boolean isBase() {
     return epoch < 0;

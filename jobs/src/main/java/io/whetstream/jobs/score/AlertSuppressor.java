@@ -1,5 +1,7 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.jobs.score.Suppression.Decision;
 import io.whetstream.jobs.score.Suppression.Elapsed;
 import io.whetstream.jobs.score.Suppression.FinalCount;
@@ -29,11 +31,11 @@ import org.apache.flink.util.OutputTag;
  * each group. Both expire after {@code suppression.stateTtl} of processing time without a match,
  * which only matters for event time that stands still: timers end everything long before.
  */
-final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, RaisedAlert> {
+final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Alert> {
   private static final long serialVersionUID = 1L;
 
   /** Quarantines that begin or end. */
-  static final OutputTag<QueryAnswer> EVENTS = new OutputTag<>("quarantines") {};
+  static final OutputTag<QueryStatus> EVENTS = new OutputTag<>("quarantines", TypeInformation.of(QueryStatus.class));
 
   private final long coolDown;
   private final ScoreConfig config;
@@ -76,18 +78,18 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
   }
 
   @Override
-  public void processElement(MatchedItem match, Context context, Collector<RaisedAlert> out)
+  public void processElement(MatchedItem match, Context context, Collector<Alert> out)
       throws Exception {
     byte[] known = state.value();
     Suppression suppression = known == null ? new Suppression() : Suppression.fromBytes(known);
-    if (match.queryRevision() > suppression.revision()) {
+    if (match.alert().queryRevision() > suppression.revision()) {
       if (known != null) {
         // What the query meant before has nothing to do with what it means now.
         end(suppression.endAll(), match.queryId(), suppression.revision(), context, out);
       }
-      suppression.revision(match.queryRevision());
+      suppression.revision(match.alert().queryRevision());
     }
-    Decision decision = suppression.onMatch(match.eventTime(), match.group(), settingsOf(match));
+    Decision decision = suppression.onMatch(match.alert().eventTime(), match.group(), settingsOf(match));
     switch (decision.verdict()) {
       case RAISE -> {
         if (decision.forgotten() != null) {
@@ -96,24 +98,24 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
         }
         lastAlerts.put(decision.groupId(), match);
         raised.inc();
-        out.collect(new RaisedAlert(match, decision.suppressedBefore(), false));
+        out.collect(match.raised(decision.suppressedBefore()));
       }
       case SUPPRESS -> suppressed.inc();
       case QUARANTINE_BEGINS -> {
         quarantined.inc();
         context.output(
             EVENTS,
-            new QueryAnswer(
+            new QueryStatus(
                 match.queryId(),
-                match.queryRevision(),
-                "QUARANTINED",
+                match.alert().queryRevision(),
+                QueryStatus.State.QUARANTINED,
                 "more than "
                     + settings.floodMatches()
                     + " matches in "
                     + settings.floodWindow()
                     + " ms: raise its threshold",
                 List.of(),
-                match.adapterDigest(),
+                match.alert().adapterDigest(),
                 0,
                 suppression.quarantinedUntil(),
                 context.timerService().currentProcessingTime()));
@@ -141,7 +143,7 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
   }
 
   @Override
-  public void onTimer(long timestamp, OnTimerContext context, Collector<RaisedAlert> out)
+  public void onTimer(long timestamp, OnTimerContext context, Collector<Alert> out)
       throws Exception {
     byte[] known = state.value();
     if (known == null) {
@@ -162,7 +164,7 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
   }
 
   private void end(
-      Elapsed elapsed, String query, long revision, Context context, Collector<RaisedAlert> out)
+      Elapsed elapsed, String query, long revision, Context context, Collector<Alert> out)
       throws Exception {
     for (FinalCount count : elapsed.counts()) {
       giveCount(count, out);
@@ -173,10 +175,10 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
     if (elapsed.quarantineEnded()) {
       context.output(
           EVENTS,
-          new QueryAnswer(
+          new QueryStatus(
               query,
               revision,
-              "RELEASED",
+              QueryStatus.State.RELEASED,
               elapsed.quarantined() + " matches were counted in quarantine",
               List.of(),
               null,
@@ -186,11 +188,11 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Ra
     }
   }
 
-  private void giveCount(FinalCount count, Collector<RaisedAlert> out) throws Exception {
+  private void giveCount(FinalCount count, Collector<Alert> out) throws Exception {
     MatchedItem last = lastAlerts.get(count.groupId());
     if (count.suppressed() > 0 && last != null) {
       finalCounts.inc();
-      out.collect(new RaisedAlert(last, count.suppressed(), true));
+      out.collect(last.finalCount(count.suppressed()));
     }
   }
 }

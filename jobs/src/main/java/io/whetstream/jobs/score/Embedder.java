@@ -35,7 +35,7 @@ interface Embedder extends AutoCloseable {
 
   /** A verified adapter ready to use; closed after its last use. */
   interface Adapter extends AutoCloseable {
-    /** Content digest; for the base the digest of the base model. */
+    /** Content digest; for the base model {@code "base"}. */
     String digest();
 
     @Override

@@ -1,7 +1,8 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.adapter.Calibration;
-import io.whetstream.jobs.score.MatchKind.Side;
+import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.jobs.score.WatchlistTable.Content;
 import io.whetstream.model.BadInputException;
@@ -605,6 +606,11 @@ final class MatchEngine implements AutoCloseable {
     return fresh;
   }
 
+  /** The name under which calibrations list a kind: a cosine does not know which side is which. */
+  static String calibrated(MatchKind kind) {
+    return (kind == MatchKind.TEXT_IMAGE ? MatchKind.IMAGE_TEXT : kind).label();
+  }
+
   /** Thresholds by calibration name under the serving digest. */
   Map<String, KindThresholds> thresholds() {
     return thresholds;
@@ -615,11 +621,11 @@ final class MatchEngine implements AutoCloseable {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
-      if (!thresholds.containsKey(kind.calibration())) {
+      if (!thresholds.containsKey(calibrated(kind))) {
         return "adapter "
             + serving.version()
             + " has no calibration for "
-            + kind.calibration()
+            + calibrated(kind)
             + ": give minScore instead, or wait for an adapter that has one";
       }
     }
@@ -631,12 +637,12 @@ final class MatchEngine implements AutoCloseable {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
-      KindThresholds known = thresholds.get(kind.calibration());
+      KindThresholds known = thresholds.get(calibrated(kind));
       if (!known.supports(query.maxFalsePositiveRate())) {
         return "maxFalsePositiveRate "
             + query.maxFalsePositiveRate()
             + " is finer than the calibration of "
-            + kind.calibration()
+            + calibrated(kind)
             + " under adapter "
             + serving.version()
             + " supports; the finest is "
@@ -651,7 +657,7 @@ final class MatchEngine implements AutoCloseable {
       double value =
           query.query.minScore() != null
               ? query.query.minScore()
-              : thresholds.get(kind.calibration()).threshold(query.query.maxFalsePositiveRate());
+              : thresholds.get(calibrated(kind)).threshold(query.query.maxFalsePositiveRate());
       query.thresholds[kind.ordinal()] = (float) value;
     }
   }
@@ -674,9 +680,9 @@ final class MatchEngine implements AutoCloseable {
         if (rate != null) {
           query.thresholds[index] =
               known
-                  .computeIfAbsent(kind.calibration(), any -> new HashMap<>())
+                  .computeIfAbsent(calibrated(kind), any -> new HashMap<>())
                   .computeIfAbsent(
-                      rate, r -> (float) thresholds.get(kind.calibration()).threshold(r));
+                      rate, r -> (float) thresholds.get(calibrated(kind)).threshold(r));
         }
         int row = query.row(kind.querySide());
         rowMinimum[index][row] =
@@ -867,7 +873,7 @@ final class MatchEngine implements AutoCloseable {
   }
 
   private void sample(MatchKind kind, FloatBuffer scores, int items, int base, int count) {
-    KindThresholds sketch = thresholds.get(kind.calibration());
+    KindThresholds sketch = thresholds.get(calibrated(kind));
     if (sketch == null) {
       return;
     }

@@ -21,6 +21,7 @@ import java.util.Properties;
  * @param registry where adapters are read
  * @param base the base model
  * @param checkpoint checkpoints; alerts become visible to read_committed readers with each
+ * @param adapterStream name of the adapter stream to follow, the key in {@code adapters}
  * @param parallelism subtasks that match and suppress
  * @param startWith {@code adapter} waits for a published adapter before any item is taken; {@code
  *     base} goes on with the base model until there is one
@@ -36,6 +37,7 @@ public record ScoreConfig(
     RegistrySettings registry,
     BaseSettings base,
     CheckpointSettings checkpoint,
+    String adapterStream,
     int parallelism,
     String startWith,
     Match match,
@@ -47,6 +49,7 @@ public record ScoreConfig(
 
   public ScoreConfig {
     Checks.present("name", name);
+    Checks.present("adapterStream", adapterStream);
     Checks.atLeast("parallelism", parallelism, 1);
     Checks.that(
         startWith.matches("adapter|base"), "startWith must be adapter or base, not " + startWith);
@@ -176,6 +179,7 @@ public record ScoreConfig(
         RegistrySettings.defaults(),
         BaseSettings.defaults(),
         new CheckpointSettings(Duration.ofSeconds(1), Duration.ofMinutes(10), ""),
+        "default",
         1,
         "adapter",
         new Match(

@@ -1,5 +1,11 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Embedding;
+import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.QueryStatus;
+import io.whetstream.connectors.types.Read;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.KafkaSource;
@@ -17,14 +23,14 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
  * @param vectors of items; empty unless {@code output.embeddings} is set
  */
 record ScoreGraph(
-    DataStream<RaisedAlert> alerts,
-    DataStream<QueryAnswer> answers,
-    DataStream<BadItem> badItems,
-    DataStream<ItemVector> vectors) {
+    DataStream<Alert> alerts,
+    DataStream<QueryStatus> answers,
+    DataStream<DeadLetter> badItems,
+    DataStream<Embedding> vectors) {
 
   static ScoreGraph build(
       StreamExecutionEnvironment env,
-      DataStream<IncomingItem> items,
+      DataStream<Read<Item>> items,
       ScoreConfig config,
       ScoreParts parts) {
     return build(env, items, config, parts, new SimilarityMatcher(config, parts));
@@ -32,7 +38,7 @@ record ScoreGraph(
 
   static ScoreGraph build(
       StreamExecutionEnvironment env,
-      DataStream<IncomingItem> items,
+      DataStream<Read<Item>> items,
       ScoreConfig config,
       ScoreParts parts,
       SimilarityMatcher matcher) {
@@ -41,7 +47,7 @@ record ScoreGraph(
             .setProperties(config.clientProperties())
             .setProperty("isolation.level", "read_committed")
             .setTopics(
-                parts.controlTopic(config), parts.adaptersTopic(config), parts.queriesTopic(config))
+                parts.topics().adaptersControl(), parts.topics().adapters(), parts.topics().queries())
             .setGroupId(config.name() + "-control")
             // The matcher skips what it has read itself before its first item.
             .setStartingOffsets(OffsetsInitializer.earliest())
@@ -61,11 +67,11 @@ record ScoreGraph(
             .transform("similarity matcher", TypeInformation.of(MatchedItem.class), matcher)
             .uid("similarity-matcher")
             .setParallelism(config.parallelism());
-    SingleOutputStreamOperator<RaisedAlert> alerts =
+    SingleOutputStreamOperator<Alert> alerts =
         matched
             .keyBy(MatchedItem::queryId)
             .process(new AlertSuppressor(config))
-            .returns(TypeInformation.of(RaisedAlert.class))
+            .returns(TypeInformation.of(Alert.class))
             .name("alert suppressor")
             .uid("alert-suppressor")
             .setParallelism(config.parallelism());

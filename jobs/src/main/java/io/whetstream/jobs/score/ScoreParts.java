@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.kafka.Topics;
 import java.io.Serializable;
 import java.util.List;
 
@@ -9,18 +10,14 @@ interface ScoreParts extends Serializable {
   /** A control record: roll back to a digest, or resume. */
   record Command(String rollbackTo) {}
 
-  Embedder embedder(ScoreConfig config);
+  Embedder embedder();
 
-  LoadedAdapter.Loader loader(ScoreConfig config, Embedder embedder);
+  LoadedAdapter.Loader loader(Embedder embedder);
 
   /** Versions in the registry, newest first, for when nothing announced can be used. */
-  List<AdapterVersion> newestInRegistry(ScoreConfig config);
+  List<AdapterVersion> newestInRegistry();
 
-  String queriesTopic(ScoreConfig config);
-
-  String adaptersTopic(ScoreConfig config);
-
-  String controlTopic(ScoreConfig config);
+  Topics topics();
 
   /** The query in a record with a value, or null if it is switched off. */
   WatchedQuery query(ControlRecord record);

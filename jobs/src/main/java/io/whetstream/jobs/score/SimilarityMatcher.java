@@ -1,5 +1,13 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Embedding;
+import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.MatchKind.Side;
+import io.whetstream.connectors.records.QueryStatus;
+import io.whetstream.connectors.types.Read;
 import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
@@ -18,6 +26,7 @@ import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.MetricGroup;
@@ -53,18 +62,21 @@ import org.slf4j.LoggerFactory;
  * the restart matches the items since the last checkpoint again.
  */
 final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
-    implements TwoInputStreamOperator<IncomingItem, ControlRecord, MatchedItem>, BoundedMultiInput {
+    implements TwoInputStreamOperator<Read<Item>, ControlRecord, MatchedItem>, BoundedMultiInput {
   private static final long serialVersionUID = 1L;
   private static final Logger LOGGER = LoggerFactory.getLogger(SimilarityMatcher.class);
 
   /** Answers to queries; from the first subtask only. */
-  static final OutputTag<QueryAnswer> ANSWERS = new OutputTag<>("answers") {};
+  static final OutputTag<QueryStatus> ANSWERS =
+      new OutputTag<>("answers", TypeInformation.of(QueryStatus.class));
 
   /** Items that could not be embedded. */
-  static final OutputTag<BadItem> BAD_ITEMS = new OutputTag<>("bad-items") {};
+  static final OutputTag<DeadLetter> BAD_ITEMS =
+      new OutputTag<>("bad-items", TypeInformation.of(DeadLetter.class));
 
   /** Vectors of items, if asked for. */
-  static final OutputTag<ItemVector> VECTORS = new OutputTag<>("vectors") {};
+  static final OutputTag<Embedding> VECTORS =
+      new OutputTag<>("vectors", TypeInformation.of(Embedding.class));
 
   private static final long WORK_INTERVAL_MILLIS = 1;
   private static final long IDLE_POLL_NANOS = 1_000_000;
@@ -83,8 +95,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private transient Set<String> refusedAtStart;
   private transient Map<String, Long> accepted;
   private transient Map<String, Long> refused;
-  private transient ArrayDeque<QueryAnswer> answers;
-  private transient List<IncomingItem> batch;
+  private transient ArrayDeque<QueryStatus> answers;
+  private transient List<Read<Item>> batch;
   private transient boolean flushTimerSet;
   private transient boolean workTimerSet;
   private transient boolean started;
@@ -168,8 +180,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     String key = getRuntimeContext().getJobInfo().getJobId() + "/" + config.base().model();
     shared =
         SharedResources.join(
-            key, config.watchlist().spillDirectory(), () -> parts.embedder(config));
-    loader = parts.loader(config, shared.embedder());
+            key, config.watchlist().spillDirectory(), () -> parts.embedder());
+    loader = parts.loader(shared.embedder());
     engine =
         new MatchEngine(
             shared.embedder(),
@@ -209,17 +221,17 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             .orElse(null);
     restored.forEach(each -> feed.restore(each.newestSeen()));
     Properties client = config.clientProperties();
-    try (TopicReader control = new TopicReader(client, parts.controlTopic(config));
-        TopicReader adapters = new TopicReader(client, parts.adaptersTopic(config));
-        TopicReader queries = new TopicReader(client, parts.queriesTopic(config))) {
-      alreadyRead.put(parts.controlTopic(config), control.readToEnd(this::noteControl));
-      alreadyRead.put(parts.adaptersTopic(config), adapters.readToEnd(this::noteAnnouncement));
+    try (TopicReader control = new TopicReader(client, parts.topics().adaptersControl());
+        TopicReader adapters = new TopicReader(client, parts.topics().adapters());
+        TopicReader queries = new TopicReader(client, parts.topics().queries())) {
+      alreadyRead.put(parts.topics().adaptersControl(), control.readToEnd(this::noteControl));
+      alreadyRead.put(parts.topics().adapters(), adapters.readToEnd(this::noteAnnouncement));
       LoadedAdapter first = firstAdapter(servedBefore);
       while (first == null) {
         if (config.startWith().equals("base")) {
           first =
               new LoadedAdapter(
-                  AdapterVersion.base(shared.embedder().baseDigest()),
+                  AdapterVersion.BASE,
                   shared.embedder().base(),
                   Calibration.NONE);
         } else {
@@ -231,8 +243,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             adapters.poll(this::noteAnnouncement);
           }
           // What was polled beyond the first end is skipped too when the source brings it.
-          alreadyRead.put(parts.controlTopic(config), control.readToEnd(this::noteControl));
-          alreadyRead.put(parts.adaptersTopic(config), adapters.readToEnd(this::noteAnnouncement));
+          alreadyRead.put(parts.topics().adaptersControl(), control.readToEnd(this::noteControl));
+          alreadyRead.put(parts.topics().adapters(), adapters.readToEnd(this::noteAnnouncement));
           first = firstAdapter(null);
         }
       }
@@ -264,7 +276,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       candidates.add(servedBefore);
     }
     candidates.addAll(feed.newestFirst());
-    candidates.addAll(parts.newestInRegistry(config));
+    candidates.addAll(parts.newestInRegistry());
     AdapterVersion failed = null;
     for (AdapterVersion candidate : candidates) {
       if (candidate.isBase()) {
@@ -290,7 +302,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private void readQueries(TopicReader queries) throws InterruptedException {
     Map<String, ControlRecord> last = new LinkedHashMap<>();
     alreadyRead.put(
-        parts.queriesTopic(config),
+        parts.topics().queries(),
         queries.readToEnd(
             read -> {
               ControlRecord record = ControlRecord.of(read);
@@ -326,7 +338,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     answers.removeIf(
         answer -> {
           Map<String, Long> before =
-              answer.state().equals("ACCEPTED") ? acceptedBefore : refusedBefore;
+              answer.state() == QueryStatus.State.ACCEPTED ? acceptedBefore : refusedBefore;
           Long revision = before.get(answer.queryId());
           return revision != null && revision == answer.revision();
         });
@@ -350,13 +362,13 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     if (read != null && record.offset() < read) {
       return;
     }
-    if (record.topic().equals(parts.queriesTopic(config))) {
+    if (record.topic().equals(parts.topics().queries())) {
       if (record.value() == null) {
         removeQuery(record);
       } else {
         applyQuery(record, false);
       }
-    } else if (record.topic().equals(parts.controlTopic(config))) {
+    } else if (record.topic().equals(parts.topics().adaptersControl())) {
       String pin = feed.pinned();
       applyControl(record);
       if (feed.pinned() != null && !feed.pinned().equals(pin)) {
@@ -426,7 +438,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     engine.remove(id);
     boolean known = accepted.remove(id) != null | refused.remove(id) != null;
     if (known) {
-      answer(new QueryAnswer(id, record.offset(), "REMOVED", "", List.of(), null, 0, 0, now()));
+      answer(new QueryStatus(id, record.offset(), QueryStatus.State.REMOVED, "", List.of(), null, 0, 0, now()));
     }
   }
 
@@ -435,10 +447,10 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     refused.put(id, revision);
     queriesRefused.inc();
     answer(
-        new QueryAnswer(
+        new QueryStatus(
             id,
             revision,
-            "REFUSED",
+            QueryStatus.State.REFUSED,
             reason,
             List.of(),
             engine.started() ? engine.serving().digest() : null,
@@ -447,7 +459,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             now()));
   }
 
-  private void answer(QueryAnswer answer) {
+  private void answer(QueryStatus answer) {
     if (isFirst()) {
       answers.add(answer);
     }
@@ -471,16 +483,16 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     public void queryAccepted(WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {
       accepted.put(query.id(), query.revision());
       refused.remove(query.id());
-      List<QueryAnswer.EffectiveThreshold> effective = new ArrayList<>();
+      List<QueryStatus.Threshold> effective = new ArrayList<>();
       new EnumMap<>(thresholds)
           .forEach(
               (kind, score) ->
-                  effective.add(new QueryAnswer.EffectiveThreshold(kind.label(), score)));
+                  effective.add(new QueryStatus.Threshold(kind, score)));
       answer(
-          new QueryAnswer(
+          new QueryStatus(
               query.id(),
               query.revision(),
-              "ACCEPTED",
+              QueryStatus.State.ACCEPTED,
               note,
               effective,
               engine.serving().digest(),
@@ -515,7 +527,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   // ---- first input
 
   @Override
-  public void processElement1(StreamRecord<IncomingItem> element) throws Exception {
+  public void processElement1(StreamRecord<Read<Item>> element) throws Exception {
     batch.add(element.getValue());
     if (batch.size() >= config.match().batchSize()) {
       flush();
@@ -540,20 +552,22 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     if (batch.isEmpty()) {
       return;
     }
-    List<IncomingItem> items = new ArrayList<>();
+    List<Read<Item>> items = new ArrayList<>();
     List<MatchEngine.Prepared> prepared = new ArrayList<>();
-    for (IncomingItem item : batch) {
+    for (Read<Item> read : batch) {
+      Item item = read.value();
       try {
-        float[] pixels =
-            item.image() == null ? null : shared.embedder().pixels(item.image(), item.where());
-        String text = item.text() == null || item.text().isBlank() ? null : item.text();
-        if (pixels == null && text == null) {
-          throw new BadInputException("the item has neither image nor text");
+        if (item.image() == null && item.imageUri() != null) {
+          throw new BadInputException("the image at " + item.imageUri() + " was not fetched");
         }
-        prepared.add(new MatchEngine.Prepared(pixels, text));
-        items.add(item);
+        float[] pixels =
+            item.image() == null
+                ? null
+                : shared.embedder().pixels(item.image(), read.at().toString());
+        prepared.add(new MatchEngine.Prepared(pixels, item.text()));
+        items.add(read);
       } catch (BadInputException e) {
-        badItem(item, e.getMessage());
+        badItem(read, e);
       }
     }
     batch.clear();
@@ -563,79 +577,89 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     MatchEngine.Outcome outcome = engine.match(prepared);
     long now = now();
     for (MatchEngine.Failure failure : outcome.failures()) {
-      badItem(items.get(failure.item()), failure.reason());
+      badItem(items.get(failure.item()), new BadInputException(failure.reason()));
     }
     for (MatchEngine.Match match : outcome.matches()) {
-      IncomingItem item = items.get(match.item());
+      Read<Item> item = items.get(match.item());
       matches.inc();
-      output.collect(new StreamRecord<>(matched(item, match, outcome, now), item.eventTime()));
+      output.collect(
+          new StreamRecord<>(matched(item, match, outcome, now), item.value().eventTime()));
     }
     if (config.output().embeddings()) {
       for (int i = 0; i < items.size(); i++) {
-        output.collect(
-            VECTORS,
-            new StreamRecord<>(
-                new ItemVector(
-                    items.get(i).id(),
-                    outcome.version().digest(),
-                    outcome.imageVectors()[i],
-                    outcome.textVectors()[i]),
-                items.get(i).eventTime()));
+        sendVector(items.get(i), Side.IMAGE, outcome.imageVectors()[i], outcome.version());
+        sendVector(items.get(i), Side.TEXT, outcome.textVectors()[i], outcome.version());
       }
     }
     itemsScored.inc(items.size());
   }
 
-  private void badItem(IncomingItem item, String reason) {
+  private void badItem(Read<Item> item, BadInputException reason) {
     badItems.inc();
-    output.collect(BAD_ITEMS, new StreamRecord<>(new BadItem(item, reason), item.eventTime()));
+    output.collect(
+        BAD_ITEMS,
+        new StreamRecord<>(item.deadLetter("prepare", reason), item.value().eventTime()));
+  }
+
+  private void sendVector(Read<Item> read, Side side, float[] vector, AdapterVersion version) {
+    if (vector != null) {
+      Item item = read.value();
+      byte[] content =
+          side == Side.IMAGE ? item.image() : item.text().getBytes(StandardCharsets.UTF_8);
+      output.collect(
+          VECTORS,
+          new StreamRecord<>(
+              new Embedding(
+                  item.id(),
+                  read.at(),
+                  side,
+                  Digests.sha256(content),
+                  version.digest(),
+                  item.eventTime(),
+                  vector),
+              item.eventTime()));
+    }
   }
 
   private MatchedItem matched(
-      IncomingItem item, MatchEngine.Match match, MatchEngine.Outcome outcome, long now) {
+      Read<Item> read, MatchEngine.Match match, MatchEngine.Outcome outcome, long now) {
+    Item item = read.value();
     WatchedQuery query = match.query();
     AdapterVersion version = outcome.version();
-    boolean byImage =
-        match.scores().get(0).kind().itemSide() == MatchKind.Side.IMAGE && item.image() != null;
-    return new MatchedItem(
-        MatchedItem.alertId(
-            item.topic(),
-            item.partition(),
-            item.offset(),
+    Alert alert =
+        new Alert(
+            MatchedItem.alertId(read.at(), query.id(), query.revision(), version.digest()),
+            item.id(),
+            read.at(),
+            itemDigest(item),
             query.id(),
             query.revision(),
-            version.digest()),
-        item.id(),
-        item.topic(),
-        item.partition(),
-        item.offset(),
-        itemDigest(item),
-        query.id(),
-        query.revision(),
-        query.topic(),
-        query.partition(),
-        query.offset(),
-        query.contentDigest(),
-        version.digest(),
-        version.epoch(),
-        version.n(),
-        shared.embedder().baseDigest(),
-        match.scores().stream()
-            .map(s -> new MatchedItem.Score(s.kind().label(), s.score(), s.threshold()))
-            .toList(),
-        match.nearest().stream()
-            .map(n -> new MatchedItem.Near(n.queryId(), n.kind().label(), n.score()))
-            .toList(),
-        item.eventTime(),
-        now,
-        byImage
-            ? shared.embedder().group(item.image(), item.where())
+            query.at(),
+            query.contentDigest(),
+            version.digest(),
+            version.epoch(),
+            version.n(),
+            shared.embedder().baseDigest(),
+            match.scores().stream()
+                .map(s -> new Alert.Score(s.kind(), s.score(), s.threshold()))
+                .toList(),
+            match.nearest().stream()
+                .map(n -> new Alert.Near(n.queryId(), n.kind(), n.score()))
+                .toList(),
+            0,
+            false,
+            item.eventTime(),
+            now);
+    return new MatchedItem(
+        alert,
+        match.scores().get(0).kind().itemSide() == Side.IMAGE
+            ? shared.embedder().group(item.image(), read.at().toString())
             : ContentGroup.of(item.text()),
         query.coolDownMillis() == null ? -1 : query.coolDownMillis());
   }
 
   /** SHA-256 over the contents of an item: of the image, of the text, or of both digests. */
-  static String itemDigest(IncomingItem item) {
+  static String itemDigest(Item item) {
     String image = item.image() == null ? null : Digests.sha256(item.image());
     String text =
         item.text() == null ? null : Digests.sha256(item.text().getBytes(StandardCharsets.UTF_8));

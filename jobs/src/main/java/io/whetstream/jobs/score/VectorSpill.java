@@ -1,6 +1,6 @@
 package io.whetstream.jobs.score;
 
-import io.whetstream.jobs.score.MatchKind.Side;
+import io.whetstream.connectors.records.MatchKind.Side;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;

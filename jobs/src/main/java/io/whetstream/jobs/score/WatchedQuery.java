@@ -1,6 +1,9 @@
 package io.whetstream.jobs.score;
 
-import io.whetstream.jobs.score.MatchKind.Side;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.MatchKind.Side;
+import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.jobs.score.WatchlistTable.Content;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
@@ -11,7 +14,7 @@ import java.util.Set;
  *
  * @param id the query's id
  * @param revision grows with each change; the offset of the record that made it
- * @param topic where it was read, with {@code partition} and {@code offset}
+ * @param at where it was read
  * @param text text to watch for, or null
  * @param image encoded image to watch for, or null
  * @param kinds the comparisons to make; never empty
@@ -23,9 +26,7 @@ import java.util.Set;
 record WatchedQuery(
     String id,
     long revision,
-    String topic,
-    int partition,
-    long offset,
+    Coordinates at,
     String text,
     byte[] image,
     Set<MatchKind> kinds,
@@ -33,41 +34,28 @@ record WatchedQuery(
     Double maxFalsePositiveRate,
     Long coolDownMillis) {
 
-  WatchedQuery {
-    if (text != null && text.isBlank()) {
-      text = null;
-    }
-    if (text == null && image == null) {
-      throw new BadInputException("a query needs a text, an image or both");
-    }
-    if (kinds.isEmpty()) {
-      throw new BadInputException("a query needs at least one kind of comparison");
-    }
-    kinds = Set.copyOf(kinds);
-    for (MatchKind kind : kinds) {
-      if ((kind.querySide() == Side.TEXT ? text : image) == null) {
-        throw new BadInputException(
-            "kind "
-                + kind.label()
-                + " compares the query's "
-                + (kind.querySide() == Side.TEXT ? "text" : "image")
-                + ", which this query does not have");
-      }
-    }
-    if ((minScore == null) == (maxFalsePositiveRate == null)) {
-      throw new BadInputException("give exactly one of minScore and maxFalsePositiveRate");
-    }
-    if (minScore != null && !(minScore >= -1 && minScore <= 1)) {
-      throw new BadInputException("minScore must be a cosine from -1 to 1, not " + minScore);
-    }
-    if (maxFalsePositiveRate != null
-        && !(maxFalsePositiveRate > 0 && maxFalsePositiveRate <= 0.5)) {
+  /**
+   * Takes over a query whose image, if it has one, is at hand.
+   *
+   * @throws BadInputException if its image is only a URI
+   */
+  static WatchedQuery of(SimilarityQuery query) {
+    if (query.image() == null && query.imageUri() != null) {
       throw new BadInputException(
-          "maxFalsePositiveRate must be above 0 and at most 0.5, not " + maxFalsePositiveRate);
+          "query '"
+              + query.id()
+              + "': give the image itself (base64); an image by URI is not fetched for queries");
     }
-    if (coolDownMillis != null && coolDownMillis < 0) {
-      throw new BadInputException("the cool-down must not be negative: " + coolDownMillis + " ms");
-    }
+    return new WatchedQuery(
+        query.id(),
+        query.at().offset(),
+        query.at(),
+        query.text(),
+        query.image(),
+        Set.copyOf(query.kinds()),
+        query.minScore(),
+        query.maxFalsePositiveRate(),
+        query.coolDownMillis());
   }
 
   /** The text as a row of the watchlist, or null. */

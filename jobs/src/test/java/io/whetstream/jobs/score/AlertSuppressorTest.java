@@ -3,6 +3,11 @@ package io.whetstream.jobs.score;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.QueryStatus;
+import io.whetstream.connectors.records.QueryStatus.State;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -27,12 +32,12 @@ class AlertSuppressorTest {
         quarantine: 10s
       """;
 
-  private final List<RaisedAlert> raised = new ArrayList<>();
-  private final List<QueryAnswer> answers = new ArrayList<>();
+  private final List<Alert> raised = new ArrayList<>();
+  private final List<QueryStatus> answers = new ArrayList<>();
 
-  private KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, RaisedAlert> harness(
+  private KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, Alert> harness(
       OperatorSubtaskState state) throws Exception {
-    KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, RaisedAlert> harness =
+    KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, Alert> harness =
         new KeyedOneInputStreamOperatorTestHarness<>(
             new KeyedProcessOperator<>(new AlertSuppressor(ScoreConfig.parse(CONFIG, List.of()))),
             MatchedItem::queryId,
@@ -51,11 +56,11 @@ class AlertSuppressorTest {
   }
 
   private void drain(
-      KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, RaisedAlert> harness) {
+      KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, Alert> harness) {
     harness.extractOutputStreamRecords().forEach(record -> raised.add(record.getValue()));
     harness.getOutput().clear();
     if (harness.getSideOutput(AlertSuppressor.EVENTS) != null) {
-      for (StreamRecord<QueryAnswer> record : harness.getSideOutput(AlertSuppressor.EVENTS)) {
+      for (StreamRecord<QueryStatus> record : harness.getSideOutput(AlertSuppressor.EVENTS)) {
         answers.add(record.getValue());
       }
       harness.getSideOutput(AlertSuppressor.EVENTS).clear();
@@ -63,27 +68,27 @@ class AlertSuppressorTest {
   }
 
   private static MatchedItem match(String query, long revision, String text, long time) {
+    Coordinates at = new Coordinates("items", 0, time);
     return new MatchedItem(
-        MatchedItem.alertId("items", 0, time, query, revision, "d"),
-        "item-" + time,
-        "items",
-        0,
-        time,
-        "i",
-        query,
-        revision,
-        "queries",
-        0,
-        revision,
-        "q",
-        "d",
-        0,
-        1,
-        "b",
-        List.of(new MatchedItem.Score("text-text", 0.9f, 0.5)),
-        List.of(new MatchedItem.Near("other", "text-text", 0.4f)),
-        time,
-        time,
+        new Alert(
+            MatchedItem.alertId(at, query, revision, "d"),
+            "item-" + time,
+            at,
+            "i",
+            query,
+            revision,
+            new Coordinates("queries", 0, revision),
+            "q",
+            "d",
+            0,
+            1,
+            "b",
+            List.of(new Alert.Score(MatchKind.TEXT_TEXT, 0.9, 0.5)),
+            List.of(new Alert.Near("other", MatchKind.TEXT_TEXT, 0.4)),
+            0,
+            false,
+            time,
+            time),
         ContentGroup.of(text),
         -1);
   }
@@ -107,10 +112,10 @@ class AlertSuppressorTest {
       harness.processWatermark(1600);
       drain(harness);
       assertEquals(3, raised.size());
-      RaisedAlert last = raised.get(2);
+      Alert last = raised.get(2);
       assertTrue(last.finalCount());
       assertEquals(2, last.suppressed());
-      assertEquals("item-100", last.match().itemId());
+      assertEquals("item-100", last.itemId());
       harness.processWatermark(5000);
       assertEquals(0, harness.numEventTimeTimers());
     }
@@ -128,17 +133,17 @@ class AlertSuppressorTest {
       drain(harness);
       assertEquals(100, count("everything"));
       assertEquals(10, count("rare"));
-      assertEquals(List.of("QUARANTINED"), answers.stream().map(QueryAnswer::state).toList());
-      assertEquals(10_100, answers.get(0).until());
+      assertEquals(List.of(State.QUARANTINED), answers.stream().map(QueryStatus::state).toList());
+      assertEquals(10_100, answers.get(0).untilMillis());
       harness.processWatermark(10_100);
       drain(harness);
-      assertEquals("RELEASED", answers.get(1).state());
+      assertEquals(State.RELEASED, answers.get(1).state());
       assertEquals(900, answers.get(1).matches());
     }
   }
 
   private long count(String query) {
-    return raised.stream().filter(alert -> alert.match().queryId().equals(query)).count();
+    return raised.stream().filter(alert -> alert.queryId().equals(query)).count();
   }
 
   @Test
@@ -150,9 +155,9 @@ class AlertSuppressorTest {
       drain(harness);
     }
     assertEquals(
-        List.of(false, true, false), raised.stream().map(RaisedAlert::finalCount).toList());
+        List.of(false, true, false), raised.stream().map(Alert::finalCount).toList());
     assertEquals(1, raised.get(1).suppressed());
-    assertEquals(7, raised.get(2).match().queryRevision());
+    assertEquals(7, raised.get(2).queryRevision());
   }
 
   @Test
@@ -177,8 +182,8 @@ class AlertSuppressorTest {
       }
     }
     long alerts = raised.stream().filter(alert -> !alert.finalCount()).count();
-    long suppressed = raised.stream().mapToLong(RaisedAlert::suppressed).sum();
-    long quarantined = answers.stream().mapToLong(QueryAnswer::matches).sum();
+    long suppressed = raised.stream().mapToLong(Alert::suppressed).sum();
+    long quarantined = answers.stream().mapToLong(QueryStatus::matches).sum();
     assertEquals(2000, alerts + suppressed + quarantined);
     assertTrue(quarantined > 0 && suppressed > 0);
   }

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.adapter.Calibration;
 import io.whetstream.jobs.score.MatchEngine.KindScore;
 import io.whetstream.jobs.score.MatchEngine.Match;
@@ -98,9 +100,7 @@ class MatchEngineTest {
     return new WatchedQuery(
         id,
         revision,
-        "queries",
-        0,
-        revision,
+        new Coordinates("queries", 0, revision),
         text,
         null,
         Set.of(MatchKind.TEXT_TEXT),
@@ -159,9 +159,7 @@ class MatchEngineTest {
         new WatchedQuery(
             "both",
             1,
-            "queries",
-            0,
-            1,
+            new Coordinates("queries", 0, 1),
             "a picture",
             picture,
             Set.of(MatchKind.IMAGE_IMAGE, MatchKind.IMAGE_TEXT),

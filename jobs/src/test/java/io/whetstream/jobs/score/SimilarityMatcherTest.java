@@ -5,6 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.QueryStatus;
+import io.whetstream.connectors.types.Read;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -84,65 +90,73 @@ class SimilarityMatcherTest {
   }
 
   /** Reads {@code items}: the value is the text. */
-  static final class TextItems implements KafkaRecordDeserializationSchema<IncomingItem> {
+  static final class TextItems implements KafkaRecordDeserializationSchema<Read<Item>> {
     private static final long serialVersionUID = 1L;
 
     @Override
-    public void deserialize(ConsumerRecord<byte[], byte[]> read, Collector<IncomingItem> out) {
+    public void deserialize(ConsumerRecord<byte[], byte[]> read, Collector<Read<Item>> out) {
+      Coordinates at = new Coordinates(read.topic(), read.partition(), read.offset());
       out.collect(
-          new IncomingItem(
-              new String(read.key(), StandardCharsets.UTF_8),
-              read.topic(),
-              read.partition(),
-              read.offset(),
+          new Read<>(
+              at,
               read.timestamp(),
-              null,
-              new String(read.value(), StandardCharsets.UTF_8)));
+              read.key(),
+              read.value(),
+              0,
+              new Item(
+                  new String(read.key(), StandardCharsets.UTF_8),
+                  null,
+                  null,
+                  new String(read.value(), StandardCharsets.UTF_8),
+                  null,
+                  read.timestamp(),
+                  null,
+                  at),
+              null));
     }
 
     @Override
-    public TypeInformation<IncomingItem> getProducedType() {
-      return TypeInformation.of(IncomingItem.class);
+    public TypeInformation<Read<Item>> getProducedType() {
+      return Read.typeInfo(RecordType.ITEM);
     }
   }
 
   /** {@code item query n score}. */
-  static final class Line implements MapFunction<RaisedAlert, String> {
+  static final class Line implements MapFunction<Alert, String> {
     private static final long serialVersionUID = 1L;
 
     /** Set by a test to make the task fail at its next alert. */
     static final AtomicBoolean FAIL = new AtomicBoolean();
 
     @Override
-    public String map(RaisedAlert alert) {
+    public String map(Alert alert) {
       if (FAIL.getAndSet(false)) {
         throw new IllegalStateException("failed on purpose");
       }
-      MatchedItem match = alert.match();
       return String.join(
           " ",
-          match.itemId(),
-          match.queryId(),
-          Long.toString(match.adapterNumber()),
-          Float.toString(match.scores().get(0).score()));
+          alert.itemId(),
+          alert.queryId(),
+          Long.toString(alert.adapterN()),
+          Double.toString(alert.scores().get(0).score()));
     }
   }
 
   /** {@code query state revision}. */
-  static final class AnswerLine implements MapFunction<QueryAnswer, String> {
+  static final class AnswerLine implements MapFunction<QueryStatus, String> {
     private static final long serialVersionUID = 1L;
 
     @Override
-    public String map(QueryAnswer answer) {
+    public String map(QueryStatus answer) {
       return answer.queryId() + " " + answer.state() + " " + answer.revision();
     }
   }
 
   private JobID submit(ScoreConfig config, boolean readFirst, String savepoint) throws Exception {
     StreamExecutionEnvironment env = cluster.environment();
-    DataStream<IncomingItem> items =
+    DataStream<Read<Item>> items =
         env.fromSource(
-                KafkaSource.<IncomingItem>builder()
+                KafkaSource.<Read<Item>>builder()
                     .setBootstrapServers(cluster.bootstrapServers())
                     .setTopics(prefix + "items")
                     .setStartingOffsets(OffsetsInitializer.earliest())
@@ -152,7 +166,7 @@ class SimilarityMatcherTest {
                 "items")
             .uid("items-source")
             .setParallelism(2);
-    WordParts parts = new WordParts();
+    WordParts parts = new WordParts(prefix);
     ScoreGraph graph =
         ScoreGraph.build(
             env, items, config, parts, new SimilarityMatcher(config, parts, readFirst));

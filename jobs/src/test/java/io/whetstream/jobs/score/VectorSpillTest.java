@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
-import io.whetstream.jobs.score.MatchKind.Side;
+import io.whetstream.connectors.records.MatchKind.Side;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

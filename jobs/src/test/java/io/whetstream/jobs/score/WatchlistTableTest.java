@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.adapter.Calibration;
-import io.whetstream.jobs.score.MatchKind.Side;
+import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.jobs.score.WatchlistTable.Content;
 import java.util.BitSet;

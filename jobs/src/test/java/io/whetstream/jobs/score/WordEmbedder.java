@@ -76,7 +76,7 @@ final class WordEmbedder implements Embedder {
 
   @Override
   public Adapter base() {
-    return handle(baseDigest());
+    return handle(AdapterVersion.BASE.digest());
   }
 
   @Override

@@ -1,5 +1,8 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
@@ -14,13 +17,19 @@ import java.util.Set;
 final class WordParts implements ScoreParts {
   private static final long serialVersionUID = 1L;
 
+  private final String prefix;
+
+  WordParts(String prefix) {
+    this.prefix = prefix;
+  }
+
   @Override
-  public Embedder embedder(ScoreConfig config) {
+  public Embedder embedder() {
     return new WordEmbedder();
   }
 
   @Override
-  public LoadedAdapter.Loader loader(ScoreConfig config, Embedder embedder) {
+  public LoadedAdapter.Loader loader(Embedder embedder) {
     WordEmbedder words = (WordEmbedder) embedder;
     return wanted -> {
       if (wanted.n() >= 1000) {
@@ -31,23 +40,13 @@ final class WordParts implements ScoreParts {
   }
 
   @Override
-  public List<AdapterVersion> newestInRegistry(ScoreConfig config) {
+  public List<AdapterVersion> newestInRegistry() {
     return List.of();
   }
 
   @Override
-  public String queriesTopic(ScoreConfig config) {
-    return config.kafka().topicPrefix() + "queries";
-  }
-
-  @Override
-  public String adaptersTopic(ScoreConfig config) {
-    return config.kafka().topicPrefix() + "adapters";
-  }
-
-  @Override
-  public String controlTopic(ScoreConfig config) {
-    return config.kafka().topicPrefix() + "adapters.control";
+  public Topics topics() {
+    return new Topics(prefix);
   }
 
   private static String text(ControlRecord record) {
@@ -60,9 +59,7 @@ final class WordParts implements ScoreParts {
     return new WatchedQuery(
         new String(record.key(), StandardCharsets.UTF_8),
         record.offset(),
-        record.topic(),
-        record.partition(),
-        record.offset(),
+        new Coordinates(record.topic(), record.partition(), record.offset()),
         parts[1],
         null,
         Set.of(MatchKind.TEXT_TEXT),

@@ -1,0 +1,149 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.connectors.format.RecordCodec;
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.SimilarityQuery;
+import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.AdapterArtifact;
+import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The parts of a real job: ONNX Runtime, records in the configured format, adapters from their files.
+ * One instance per subtask; the loader may be called from another thread.
+ */
+final class RecordParts implements ScoreParts {
+  private static final long serialVersionUID = 1L;
+  private static final int REMEMBERED = 256;
+
+  private final ScoreConfig config;
+  private transient Map<String, AdapterAnnouncement> announcements;
+  private transient RecordCodec<SimilarityQuery> queries;
+  private transient RecordCodec<AdapterAnnouncement> adapters;
+  private transient RecordCodec<AdapterControl> control;
+
+  RecordParts(ScoreConfig config) {
+    this.config = config;
+  }
+
+  @Override
+  public Topics topics() {
+    return new Topics(config.kafka().topicPrefix());
+  }
+
+  @Override
+  public Embedder embedder() {
+    return OnnxEmbedder.open(
+        config.base(), config.match().maxImagePixels(), config.match().batchSize());
+  }
+
+  private Map<String, AdapterAnnouncement> announcements() {
+    synchronized (this) {
+      if (announcements == null) {
+        announcements =
+            new LinkedHashMap<>() {
+              private static final long serialVersionUID = 1L;
+
+              @Override
+              protected boolean removeEldestEntry(
+                  Map.Entry<String, AdapterAnnouncement> eldest) {
+                return size() > REMEMBERED;
+              }
+            };
+      }
+      return announcements;
+    }
+  }
+
+  @Override
+  public LoadedAdapter.Loader loader(Embedder embedder) {
+    return wanted -> {
+      AdapterAnnouncement announced;
+      synchronized (this) {
+        announced = announcements().get(wanted.digest());
+      }
+      AdapterArtifact artifact =
+          announced == null
+              ? AdapterFiles.read(
+                  config.registry().uri() + "/" + wanted.digest(), wanted.digest(), null)
+              : AdapterFiles.read(
+                  announced.uri(), announced.digest(), announced.manifestDigest());
+      return new LoadedAdapter(
+          wanted, ((OnnxEmbedder) embedder).load(artifact), artifact.manifest().calibration());
+    };
+  }
+
+  @Override
+  public List<AdapterVersion> newestInRegistry() {
+    return List.of();
+  }
+
+  private <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {
+    return RecordFormat.named(config.kafka().format(), Map.of()).codec(type, type.name());
+  }
+
+  private static Coordinates at(ControlRecord record) {
+    return new Coordinates(record.topic(), record.partition(), record.offset());
+  }
+
+  @Override
+  public WatchedQuery query(ControlRecord record) {
+    if (queries == null) {
+      queries = codec(RecordType.QUERY);
+    }
+    SimilarityQuery query = queries.decode(record.value(), at(record), record.timestamp());
+    String key =
+        record.key() == null ? null : new String(record.key(), StandardCharsets.UTF_8);
+    if (!query.id().equals(key)) {
+      throw new BadInputException(
+          "query '" + query.id() + "' lies under the key '" + key + "': the key must be its id");
+    }
+    if (query.image() != null
+        && query.image().length > config.watchlist().maxQueryBytes().bytes()) {
+      throw new BadInputException(
+          "the query's image of "
+              + query.image().length
+              + " bytes is larger than watchlist.maxQueryBytes "
+              + config.watchlist().maxQueryBytes());
+    }
+    return query.enabled() ? WatchedQuery.of(query) : null;
+  }
+
+  @Override
+  public AdapterVersion announcement(ControlRecord record) {
+    if (adapters == null) {
+      adapters = codec(RecordType.ADAPTER);
+    }
+    AdapterAnnouncement read = adapters.decode(record.value(), at(record), record.timestamp());
+    if (!read.stream().equals(config.adapterStream())) {
+      return null;
+    }
+    synchronized (this) {
+      announcements().put(read.digest(), read);
+    }
+    return new AdapterVersion(read.epoch(), read.n(), read.digest());
+  }
+
+  @Override
+  public Command command(ControlRecord record) {
+    if (record.value() == null) {
+      return null;
+    }
+    if (control == null) {
+      control = codec(RecordType.ADAPTER_CONTROL);
+    }
+    AdapterControl read = control.decode(record.value(), at(record), record.timestamp());
+    if (!read.stream().equals(config.adapterStream())) {
+      return null;
+    }
+    return new Command(read.action() == AdapterControl.Action.ROLLBACK ? read.digest() : null);
+  }
+}
