@@ -35,7 +35,8 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
   private static final long serialVersionUID = 1L;
 
   /** Quarantines that begin or end. */
-  static final OutputTag<QueryStatus> EVENTS = new OutputTag<>("quarantines", TypeInformation.of(QueryStatus.class));
+  static final OutputTag<QueryStatus> EVENTS =
+      new OutputTag<>("quarantines", TypeInformation.of(QueryStatus.class));
 
   private final long coolDown;
   private final ScoreConfig config;
@@ -89,7 +90,8 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
       }
       suppression.revision(match.alert().queryRevision());
     }
-    Decision decision = suppression.onMatch(match.alert().eventTime(), match.group(), settingsOf(match));
+    Decision decision =
+        suppression.onMatch(match.alert().eventTime(), match.group(), settingsOf(match));
     switch (decision.verdict()) {
       case RAISE -> {
         if (decision.forgotten() != null) {

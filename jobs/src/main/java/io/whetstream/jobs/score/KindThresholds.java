@@ -57,8 +57,8 @@ final class KindThresholds {
   }
 
   /**
-   * The finest rate with {@link #MIN_EVENTS} expected events among the calibration's samples that it
-   * gives a threshold for.
+   * The finest rate with {@link #MIN_EVENTS} expected events among the calibration's samples that
+   * it gives a threshold for.
    */
   double finestRate() {
     return Math.max(MIN_EVENTS / calibrated.samples(), calibrated.falsePositiveRates().get(0));

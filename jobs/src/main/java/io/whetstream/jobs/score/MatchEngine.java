@@ -1,11 +1,11 @@
 package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.records.MatchKind;
-import io.whetstream.model.adapter.Calibration;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.jobs.score.WatchlistTable.Content;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.Calibration;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;

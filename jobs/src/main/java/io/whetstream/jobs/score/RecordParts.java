@@ -17,8 +17,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The parts of a real job: ONNX Runtime, records in the configured format, adapters from their files.
- * One instance per subtask; the loader may be called from another thread.
+ * The parts of a real job: ONNX Runtime, records in the configured format, adapters from their
+ * files. One instance per subtask; the loader may be called from another thread.
  */
 final class RecordParts implements ScoreParts {
   private static final long serialVersionUID = 1L;
@@ -53,8 +53,7 @@ final class RecordParts implements ScoreParts {
               private static final long serialVersionUID = 1L;
 
               @Override
-              protected boolean removeEldestEntry(
-                  Map.Entry<String, AdapterAnnouncement> eldest) {
+              protected boolean removeEldestEntry(Map.Entry<String, AdapterAnnouncement> eldest) {
                 return size() > REMEMBERED;
               }
             };
@@ -74,8 +73,7 @@ final class RecordParts implements ScoreParts {
           announced == null
               ? AdapterFiles.read(
                   config.registry().uri() + "/" + wanted.digest(), wanted.digest(), null)
-              : AdapterFiles.read(
-                  announced.uri(), announced.digest(), announced.manifestDigest());
+              : AdapterFiles.read(announced.uri(), announced.digest(), announced.manifestDigest());
       return new LoadedAdapter(
           wanted, ((OnnxEmbedder) embedder).load(artifact), artifact.manifest().calibration());
     };
@@ -100,8 +98,7 @@ final class RecordParts implements ScoreParts {
       queries = codec(RecordType.QUERY);
     }
     SimilarityQuery query = queries.decode(record.value(), at(record), record.timestamp());
-    String key =
-        record.key() == null ? null : new String(record.key(), StandardCharsets.UTF_8);
+    String key = record.key() == null ? null : new String(record.key(), StandardCharsets.UTF_8);
     if (!query.id().equals(key)) {
       throw new BadInputException(
           "query '" + query.id() + "' lies under the key '" + key + "': the key must be its id");

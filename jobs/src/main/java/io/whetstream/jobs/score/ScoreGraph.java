@@ -47,7 +47,9 @@ record ScoreGraph(
             .setProperties(config.clientProperties())
             .setProperty("isolation.level", "read_committed")
             .setTopics(
-                parts.topics().adaptersControl(), parts.topics().adapters(), parts.topics().queries())
+                parts.topics().adaptersControl(),
+                parts.topics().adapters(),
+                parts.topics().queries())
             .setGroupId(config.name() + "-control")
             // The matcher skips what it has read itself before its first item.
             .setStartingOffsets(OffsetsInitializer.earliest())

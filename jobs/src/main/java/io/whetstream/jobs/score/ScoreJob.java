@@ -27,9 +27,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The scoring job: {@code items}, {@code queries}, {@code adapters} and {@code adapters.control} in,
- * {@code alerts} and {@code queries.status} out. The same class is the main class of {@code flink
- * run} and what the local runtime builds.
+ * The scoring job: {@code items}, {@code queries}, {@code adapters} and {@code adapters.control}
+ * in, {@code alerts} and {@code queries.status} out. The same class is the main class of {@code
+ * flink run} and what the local runtime builds.
  */
 public final class ScoreJob {
   private static final Logger LOGGER = LoggerFactory.getLogger(ScoreJob.class);
@@ -86,8 +86,7 @@ public final class ScoreJob {
     configure(env, config);
 
     RecordFormat format = RecordFormat.named(config.kafka().format(), Map.of());
-    RecordFormat itemFormat =
-        RecordFormat.named(config.kafka().format(), config.kafka().fields());
+    RecordFormat itemFormat = RecordFormat.named(config.kafka().format(), config.kafka().fields());
     String group = config.kafka().groupId().isEmpty() ? config.name() : config.kafka().groupId();
     Sources.Stream<Item> items =
         Sources.read(
@@ -102,8 +101,7 @@ public final class ScoreJob {
     graph
         .alerts()
         .sinkTo(
-            Sinks.records(
-                RecordType.ALERT, topics.alerts(), format, sink(config, kafka, "alerts")))
+            Sinks.records(RecordType.ALERT, topics.alerts(), format, sink(config, kafka, "alerts")))
         .name(topics.alerts())
         .uid("alerts-sink");
     graph
@@ -166,12 +164,10 @@ public final class ScoreJob {
   private static void configure(StreamExecutionEnvironment env, ScoreConfig config) {
     Configuration settings = new Configuration();
     settings.set(PipelineOptions.GENERIC_TYPES, false);
-    settings.set(
-        CheckpointingOptions.CHECKPOINTING_INTERVAL, config.checkpoint().interval());
+    settings.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, config.checkpoint().interval());
     settings.set(CheckpointingOptions.CHECKPOINTING_TIMEOUT, config.checkpoint().timeout());
     if (!config.checkpoint().directory().isEmpty()) {
-      settings.set(
-          CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().directory());
+      settings.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().directory());
     }
     // Watermarks are due more often than alerts may be late.
     settings.set(PipelineOptions.AUTO_WATERMARK_INTERVAL, Duration.ofMillis(200));

@@ -8,8 +8,8 @@ import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.types.Read;
-import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.Calibration;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -178,9 +178,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     feed = new AdapterFeed();
     registerMetrics();
     String key = getRuntimeContext().getJobInfo().getJobId() + "/" + config.base().model();
-    shared =
-        SharedResources.join(
-            key, config.watchlist().spillDirectory(), () -> parts.embedder());
+    shared = SharedResources.join(key, config.watchlist().spillDirectory(), () -> parts.embedder());
     loader = parts.loader(shared.embedder());
     engine =
         new MatchEngine(
@@ -230,10 +228,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       while (first == null) {
         if (config.startWith().equals("base")) {
           first =
-              new LoadedAdapter(
-                  AdapterVersion.BASE,
-                  shared.embedder().base(),
-                  Calibration.NONE);
+              new LoadedAdapter(AdapterVersion.BASE, shared.embedder().base(), Calibration.NONE);
         } else {
           LOGGER.info("no usable adapter is announced yet: waiting before the first item");
           int known = feed.newestFirst().size();
@@ -438,7 +433,9 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     engine.remove(id);
     boolean known = accepted.remove(id) != null | refused.remove(id) != null;
     if (known) {
-      answer(new QueryStatus(id, record.offset(), QueryStatus.State.REMOVED, "", List.of(), null, 0, 0, now()));
+      answer(
+          new QueryStatus(
+              id, record.offset(), QueryStatus.State.REMOVED, "", List.of(), null, 0, 0, now()));
     }
   }
 
@@ -485,9 +482,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       refused.remove(query.id());
       List<QueryStatus.Threshold> effective = new ArrayList<>();
       new EnumMap<>(thresholds)
-          .forEach(
-              (kind, score) ->
-                  effective.add(new QueryStatus.Threshold(kind, score)));
+          .forEach((kind, score) -> effective.add(new QueryStatus.Threshold(kind, score)));
       answer(
           new QueryStatus(
               query.id(),

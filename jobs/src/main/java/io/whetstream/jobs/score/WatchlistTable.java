@@ -1,7 +1,7 @@
 package io.whetstream.jobs.score;
 
-import io.whetstream.model.adapter.Calibration;
 import io.whetstream.connectors.records.MatchKind.Side;
+import io.whetstream.model.adapter.Calibration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;

@@ -55,8 +55,7 @@ class AlertSuppressorTest {
     return harness;
   }
 
-  private void drain(
-      KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, Alert> harness) {
+  private void drain(KeyedOneInputStreamOperatorTestHarness<String, MatchedItem, Alert> harness) {
     harness.extractOutputStreamRecords().forEach(record -> raised.add(record.getValue()));
     harness.getOutput().clear();
     if (harness.getSideOutput(AlertSuppressor.EVENTS) != null) {
@@ -154,8 +153,7 @@ class AlertSuppressorTest {
       harness.processElement(match("q", 7, "buy", 300), 300);
       drain(harness);
     }
-    assertEquals(
-        List.of(false, true, false), raised.stream().map(Alert::finalCount).toList());
+    assertEquals(List.of(false, true, false), raised.stream().map(Alert::finalCount).toList());
     assertEquals(1, raised.get(1).suppressed());
     assertEquals(7, raised.get(2).queryRevision());
   }

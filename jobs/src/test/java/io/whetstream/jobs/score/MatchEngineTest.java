@@ -7,12 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.MatchKind;
-import io.whetstream.model.adapter.Calibration;
 import io.whetstream.jobs.score.MatchEngine.KindScore;
 import io.whetstream.jobs.score.MatchEngine.Match;
 import io.whetstream.jobs.score.MatchEngine.Outcome;
 import io.whetstream.jobs.score.MatchEngine.Prepared;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.Calibration;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.whetstream.model.adapter.Calibration;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.jobs.score.WatchlistTable.Content;
+import io.whetstream.model.adapter.Calibration;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Optional;
