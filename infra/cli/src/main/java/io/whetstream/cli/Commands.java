@@ -12,6 +12,9 @@ final class Commands {
     List<Object> commands = new ArrayList<>();
     commands.add(new ScenesCommand());
     commands.add(new PretrainDemoCommand());
+    commands.add(new TrainCommand());
+    commands.add(new EmbedCommand());
+    commands.add(new EvalCommand());
     commands.add(new DoctorCommand());
     return commands;
   }
