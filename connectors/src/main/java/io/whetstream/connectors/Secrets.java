@@ -12,7 +12,7 @@ public final class Secrets {
 
   private static final Pattern SECRET_KEY =
       Pattern.compile(
-          "password|passwd|secret|token|credential|jaas|api[._-]?key|access[._-]?key|private[._-]?key"
+          "password|passwd|secret|token|credential|jaas|api[._-]?key|access[._-]?key|private[._-]?key|certificates"
               + "|auth\\.user\\.info|keystore\\.key|certificate\\.chain|sasl\\.oauthbearer.*assertion");
   private static final Pattern USER_INFO = Pattern.compile("(?<=://)[^/@\\s]+(?=@)");
   private static final Pattern QUERY_SECRET =

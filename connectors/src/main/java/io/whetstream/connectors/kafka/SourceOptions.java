@@ -1,6 +1,7 @@
 package io.whetstream.connectors.kafka;
 
 import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.image.ImageOptions;
 import io.whetstream.model.BadInputException;
 import java.io.Serializable;
 import java.time.Duration;
@@ -23,6 +24,7 @@ import java.time.Duration;
  *     it would end every window; null: never
  * @param perRecordWatermarks a watermark after each record instead of periodic ones; for
  *     deterministic runs
+ * @param images how images by URI are fetched; null: they stay URIs
  */
 public record SourceOptions(
     KafkaConnection kafka,
@@ -35,7 +37,8 @@ public record SourceOptions(
     Duration outOfOrderness,
     Duration idleness,
     Duration maxAhead,
-    boolean perRecordWatermarks)
+    boolean perRecordWatermarks,
+    ImageOptions images)
     implements Serializable {
 
   public SourceOptions {
@@ -47,7 +50,7 @@ public record SourceOptions(
 
   /**
    * Committed offsets, else the earliest; 5 s out of order, idle after 30 s, at most a day ahead;
-   * no tombstones.
+   * no tombstones; URIs stay URIs.
    */
   public static SourceOptions of(
       KafkaConnection kafka, String topic, RecordFormat format, String groupId) {
@@ -62,7 +65,8 @@ public record SourceOptions(
         Duration.ofSeconds(5),
         Duration.ofSeconds(30),
         Duration.ofDays(1),
-        false);
+        false,
+        null);
   }
 
   public SourceOptions startingAt(String offsets) {
@@ -77,7 +81,8 @@ public record SourceOptions(
         outOfOrderness,
         idleness,
         maxAhead,
-        perRecordWatermarks);
+        perRecordWatermarks,
+        images);
   }
 
   public SourceOptions bounded() {
@@ -92,7 +97,8 @@ public record SourceOptions(
         outOfOrderness,
         idleness,
         maxAhead,
-        perRecordWatermarks);
+        perRecordWatermarks,
+        images);
   }
 
   public SourceOptions compacted() {
@@ -107,7 +113,8 @@ public record SourceOptions(
         outOfOrderness,
         idleness,
         maxAhead,
-        perRecordWatermarks);
+        perRecordWatermarks,
+        images);
   }
 
   public SourceOptions watermarks(Duration lateness, Duration idle, boolean perRecord) {
@@ -122,6 +129,23 @@ public record SourceOptions(
         lateness,
         idle,
         maxAhead,
-        perRecord);
+        perRecord,
+        images);
+  }
+
+  public SourceOptions fetching(ImageOptions options) {
+    return new SourceOptions(
+        kafka,
+        topic,
+        format,
+        groupId,
+        startingOffsets,
+        boundedAtEnd,
+        tombstones,
+        outOfOrderness,
+        idleness,
+        maxAhead,
+        perRecordWatermarks,
+        options);
   }
 }

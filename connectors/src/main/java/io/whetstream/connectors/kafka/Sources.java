@@ -1,14 +1,17 @@
 package io.whetstream.connectors.kafka;
 
 import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.image.ImageFetch;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.types.Read;
 import io.whetstream.connectors.types.Types;
+import java.util.concurrent.TimeUnit;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.metrics.Counter;
+import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -77,6 +80,18 @@ public final class Sources {
                 options.topic(),
                 Read.typeInfo(type))
             .uid(uid + "-source");
+    if (options.images() != null) {
+      reads =
+          AsyncDataStream.orderedWait(
+                  reads,
+                  new ImageFetch<>(type, options.images()),
+                  options.images().totalTimeout().multipliedBy(4).toMillis(),
+                  TimeUnit.MILLISECONDS,
+                  options.images().concurrency())
+              .returns(Read.typeInfo(type))
+              .name(options.topic() + " images")
+              .uid(uid + "-images");
+    }
     SingleOutputStreamOperator<Read<T>> good =
         reads
             .process(new Split<T>())

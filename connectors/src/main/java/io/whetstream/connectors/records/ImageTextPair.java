@@ -30,7 +30,7 @@ public record ImageTextPair(
     long eventTime,
     byte[] image,
     Coordinates at)
-    implements StreamRecord {
+    implements ImageRecord<ImageTextPair> {
 
   public ImageTextPair {
     Require.present("id", id);
@@ -56,6 +56,7 @@ public record ImageTextPair(
   }
 
   /** The same pair with its image at hand. */
+  @Override
   public ImageTextPair withImage(byte[] bytes, String digest) {
     return new ImageTextPair(
         id, imageUri, digest, caption, captionLong, source, eventTime, bytes, at);

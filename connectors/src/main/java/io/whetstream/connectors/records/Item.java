@@ -27,7 +27,7 @@ public record Item(
     long eventTime,
     byte[] image,
     Coordinates at)
-    implements StreamRecord {
+    implements ImageRecord<Item> {
 
   public Item {
     Require.present("id", id);
@@ -49,6 +49,7 @@ public record Item(
   }
 
   /** The same item with its image at hand. */
+  @Override
   public Item withImage(byte[] bytes, String digest) {
     return new Item(id, imageUri, digest, text, source, eventTime, bytes, at);
   }

@@ -41,7 +41,7 @@ public record SimilarityQuery(
     long createdAt,
     byte[] image,
     Coordinates at)
-    implements StreamRecord {
+    implements ImageRecord<SimilarityQuery> {
 
   public SimilarityQuery {
     Require.present("id", id);
@@ -98,6 +98,7 @@ public record SimilarityQuery(
   }
 
   /** The same query with its image at hand. */
+  @Override
   public SimilarityQuery withImage(byte[] bytes, String digest) {
     return new SimilarityQuery(
         id,

@@ -1,0 +1,255 @@
+package io.whetstream.connectors.format;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.sun.net.httpserver.HttpServer;
+import io.whetstream.connectors.Samples;
+import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.SimilarityQuery;
+import io.whetstream.model.BadInputException;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicReference;
+import org.apache.avro.Schema;
+import org.apache.avro.generic.GenericData;
+import org.apache.avro.generic.GenericDatumWriter;
+import org.apache.avro.io.BinaryEncoder;
+import org.apache.avro.io.EncoderFactory;
+import org.junit.jupiter.api.Test;
+
+class FormatTest {
+  private static byte[] utf8(String text) {
+    return text.getBytes(StandardCharsets.UTF_8);
+  }
+
+  private static Item item(String json) {
+    return RecordFormat.json().codec(RecordType.ITEM, null).decode(utf8(json), null, 99);
+  }
+
+  private static String refusal(String json) {
+    return assertThrows(BadInputException.class, () -> item(json)).getMessage();
+  }
+
+  @Test
+  void unknownFieldsAreIgnoredAndMissingTimesAreKafkas() {
+    Item item = item("{\"new\":{\"a\":[1,{}]},\"id\":\"a\",\"text\":\"t\",\"more\":null}");
+    assertEquals(new Item("a", null, null, "t", null, 99, null, null), item);
+  }
+
+  @Test
+  void aMissingFieldIsNamed() {
+    assertTrue(refusal("{\"text\":\"t\"}").contains("field id of Item is missing"));
+    assertTrue(refusal("{\"id\":null,\"text\":\"t\"}").contains("field id of Item is missing"));
+    assertTrue(refusal("{\"id\":1,\"text\":\"t\"}").contains("field id must be a text"));
+  }
+
+  @Test
+  void anImageMayBeBase64OrAUriOrADataUri() {
+    byte[] image = Samples.bytes(1, 10);
+    String base64 = Base64.getEncoder().encodeToString(image);
+    assertArrayEquals(image, item("{\"id\":\"a\",\"image\":\"" + base64 + "\"}").image());
+    assertArrayEquals(
+        image, item("{\"id\":\"a\",\"image\":\"" + base64.replace("/", "\\/") + "\"}").image());
+    assertArrayEquals(
+        image, item("{\"id\":\"a\",\"image\":\"data:image/png;base64," + base64 + "\"}").image());
+    Item byUri = item("{\"id\":\"a\",\"image\":\"https:\\/\\/h\\/i.png\"}");
+    assertNull(byUri.image());
+    assertEquals("https://h/i.png", byUri.imageUri());
+    assertEquals("s3://b/k", item("{\"id\":\"a\",\"image\":\"s3://b/k\"}").imageUri());
+    assertTrue(refusal("{\"id\":\"a\",\"image\":\"***\"}").contains("neither base64 nor a URI"));
+  }
+
+  @Test
+  void timesMayBeIso8601() {
+    String json = "{\"id\":\"a\",\"text\":\"t\",\"eventTime\":\"2026-01-31T13:00:00+01:00\"}";
+    assertEquals(1769860800000L, item(json).eventTime());
+    assertTrue(refusal("{\"id\":\"a\",\"text\":\"t\",\"eventTime\":\"noon\"}").contains("1970"));
+  }
+
+  @Test
+  void aQuerySaysWhichKindsItsSidesAllow() {
+    RecordCodec<SimilarityQuery> codec = RecordFormat.json().codec(RecordType.QUERY, null);
+    SimilarityQuery query =
+        codec.decode(utf8("{\"id\":\"q\",\"text\":\"t\",\"minScore\":0.5}"), null, 1);
+    assertEquals(2, query.kinds().size());
+    assertTrue(query.enabled());
+    BadInputException refused =
+        assertThrows(
+            BadInputException.class,
+            () ->
+                codec.decode(
+                    utf8(
+                        "{\"id\":\"q\",\"text\":\"t\",\"minScore\":0.5,\"kinds\":[\"text-image\"]}"),
+                    null,
+                    1));
+    assertTrue(refused.getMessage().contains("which it does not have"));
+    assertThrows(
+        BadInputException.class,
+        () -> codec.decode(utf8("{\"id\":\"q\",\"text\":\"t\",\"minScore\":\"x\"}"), null, 1));
+  }
+
+  @Test
+  void aFieldMapReadsUsersOwnJson() {
+    RecordFormat format =
+        RecordFormat.json(
+            Map.of(
+                "id", "$.meta['doc id']",
+                "image", "$.media[1].url",
+                "caption", "title",
+                "eventTime", "$.meta.at"));
+    RecordCodec<ImageTextPair> codec = format.codec(RecordType.PAIR, null);
+    ImageTextPair pair =
+        codec.decode(
+            utf8(
+                "{\"id\":7,\"title\":\"a cat\",\"media\":[{\"url\":\"x\"},{\"w\":1,\"url\":"
+                    + "\"https://h/c.png\"}],\"meta\":{\"doc id\":\"d1\",\"at\":5},"
+                    + "\"captionLong\":\"long\"}"),
+            null,
+            0);
+    assertEquals(
+        new ImageTextPair("d1", "https://h/c.png", null, "a cat", "long", null, 5, null, null),
+        pair);
+  }
+
+  @Test
+  void refusesAFieldMapThatCannotBeMeant() {
+    for (Map<String, String> map :
+        List.of(
+            Map.of("titel", "$.a"),
+            Map.of("id", "$"),
+            Map.of("id", "$..a"),
+            Map.of("id", "$.a[*]"),
+            Map.of("id", "$.a["),
+            Map.of("id", "$.text"))) {
+      assertThrows(
+          BadInputException.class,
+          () -> RecordFormat.json(map).codec(RecordType.ITEM, null),
+          map.toString());
+    }
+  }
+
+  private static final Schema THEIRS =
+      new Schema.Parser()
+          .parse(
+              "{\"type\":\"record\",\"name\":\"Doc\",\"namespace\":\"shop\",\"fields\":["
+                  + "{\"name\":\"title\",\"type\":\"string\"},"
+                  + "{\"name\":\"price\",\"type\":{\"type\":\"array\",\"items\":\"double\"}},"
+                  + "{\"name\":\"sku\",\"type\":\"string\"}]}");
+
+  private static byte[] theirs() throws IOException {
+    GenericData.Record record = new GenericData.Record(THEIRS);
+    record.put("title", "a cat");
+    record.put("price", List.of(1.5, 2.5));
+    record.put("sku", "s1");
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    BinaryEncoder encoder = EncoderFactory.get().binaryEncoder(out, null);
+    new GenericDatumWriter<>(THEIRS).write(record, encoder);
+    encoder.flush();
+    return out.toByteArray();
+  }
+
+  @Test
+  void readsUsersOwnAvroByTheirFieldNames() throws IOException {
+    RecordFormat format =
+        new RecordFormat(
+            RecordFormat.Encoding.AVRO,
+            Map.of("id", "sku", "text", "title"),
+            THEIRS.toString(),
+            null,
+            null);
+    assertEquals(
+        new Item("s1", null, null, "a cat", null, 3, null, null),
+        format.codec(RecordType.ITEM, null).decode(theirs(), null, 3));
+    RecordFormat wrong =
+        new RecordFormat(
+            RecordFormat.Encoding.AVRO, Map.of("id", "nope"), THEIRS.toString(), null, null);
+    assertTrue(
+        assertThrows(BadInputException.class, () -> wrong.codec(RecordType.ITEM, null))
+            .getMessage()
+            .contains("does not have"));
+  }
+
+  @Test
+  void registryFramedAvroGoesThroughARegistry() throws IOException {
+    AtomicReference<String> asked = new AtomicReference<>("");
+    AtomicReference<Integer> status = new AtomicReference<>(200);
+    HttpServer registry =
+        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    registry.createContext(
+        "/",
+        exchange -> {
+          asked.set(
+              exchange.getRequestHeaders().getFirst("Authorization")
+                  + " "
+                  + exchange.getRequestMethod()
+                  + " "
+                  + exchange.getRequestURI());
+          String path = exchange.getRequestURI().getPath();
+          Schema schema = path.endsWith("/77") ? THEIRS : RecordType.ITEM.schema();
+          boolean known =
+              !path.startsWith("/schemas") || path.endsWith("/77") || path.endsWith("/42");
+          byte[] answer =
+              utf8(
+                  path.startsWith("/subjects")
+                      ? "{\"id\":42}"
+                      : new com.fasterxml.jackson.databind.ObjectMapper()
+                          .writeValueAsString(Map.of("schema", schema.toString())));
+          exchange.sendResponseHeaders(known ? status.get() : 404, answer.length);
+          exchange.getResponseBody().write(answer);
+          exchange.close();
+        });
+    registry.start();
+    try {
+      String url = "http://127.0.0.1:" + registry.getAddress().getPort() + "/";
+      RecordFormat format = RecordFormat.avroRegistry(url, Map.of("basic.auth.user.info", "u:p"));
+      RecordCodec<Item> codec = format.codec(RecordType.ITEM, "items-value");
+      Item item = new Item("a", null, null, "t", null, 5, Samples.bytes(1, 100), null);
+      byte[] framed = codec.encode(item);
+      assertEquals(
+          "Basic "
+              + Base64.getEncoder().encodeToString(utf8("u:p"))
+              + " POST /subjects/items-value/versions",
+          asked.get());
+      assertEquals(0, framed[0]);
+      assertEquals(42, ByteBuffer.wrap(framed).getInt(1));
+      assertEquals(item, codec.decode(framed, null, 0));
+
+      RecordFormat mapped =
+          new RecordFormat(
+              RecordFormat.Encoding.AVRO_REGISTRY,
+              Map.of("id", "sku", "text", "title"),
+              null,
+              url,
+              Map.of());
+      byte[] theirs = theirs();
+      byte[] framedTheirs =
+          ByteBuffer.allocate(5 + theirs.length).put((byte) 0).putInt(77).put(theirs).array();
+      assertEquals("s1", mapped.codec(RecordType.ITEM, "x").decode(framedTheirs, null, 0).id());
+
+      byte[] unknown = framed.clone();
+      unknown[4] = 9;
+      assertTrue(
+          assertThrows(BadInputException.class, () -> codec.decode(unknown, null, 0))
+              .getMessage()
+              .contains("knows no schema with id 9"));
+      status.set(500);
+      RecordCodec<Item> other = format.codec(RecordType.ITEM, "items-value");
+      assertThrows(UncheckedIOException.class, () -> other.decode(framed, null, 0));
+    } finally {
+      registry.stop(0);
+    }
+  }
+}

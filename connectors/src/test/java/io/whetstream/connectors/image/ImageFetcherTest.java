@@ -1,0 +1,319 @@
+package io.whetstream.connectors.image;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.whetstream.connectors.Samples;
+import io.whetstream.model.BadInputException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** All servers listen on loopback; the name {@code images.test} stands for a public host. */
+@Timeout(60)
+class ImageFetcherTest {
+  private static final int MAX = 100_000;
+
+  @TempDir Path dir;
+  private WildServer server;
+  private WildServer inner;
+  private ImageFetcher fetcher;
+
+  @BeforeEach
+  void start() throws IOException {
+    server = new WildServer("127.0.0.1");
+    // What lies behind the fence: another loopback address.
+    inner = new WildServer("127.0.0.2");
+    inner.on(
+        "/secret",
+        "HTTP/1.1 200 OK\nContent-Length: 6",
+        "secret".getBytes(StandardCharsets.US_ASCII));
+    fetcher = fetcher(List.of("images.test:" + server.port(), "inner.test:" + inner.port()));
+  }
+
+  @AfterEach
+  void stop() throws IOException {
+    fetcher.close();
+    server.close();
+    inner.close();
+  }
+
+  private ImageFetcher fetcher(List<String> hosts) {
+    return ImageFetcher.open(
+        new ImageOptions(
+            List.of(dir.resolve("allowed").toUri().toString()),
+            hosts,
+            List.of("127.0.0.1/32"),
+            MAX,
+            Duration.ofMillis(1500),
+            Duration.ofSeconds(4),
+            2,
+            Duration.ofMillis(20),
+            4,
+            1 << 20,
+            Duration.ofMinutes(1)),
+        ImageFetcherTest::resolve);
+  }
+
+  private static InetAddress[] resolve(String host) throws UnknownHostException {
+    return switch (host) {
+      case "images.test" -> new InetAddress[] {InetAddress.getByName("127.0.0.1")};
+      case "inner.test" -> new InetAddress[] {InetAddress.getByName("127.0.0.2")};
+      case "both.test" ->
+          new InetAddress[] {InetAddress.getByName("127.0.0.1"), InetAddress.getByName("10.0.0.1")};
+      default -> InetAddress.getAllByName(host);
+    };
+  }
+
+  private String url(String path) {
+    return "http://images.test:" + server.port() + path;
+  }
+
+  private String refusal(String uri) {
+    return assertThrows(BadInputException.class, () -> fetcher.fetch(uri)).getMessage();
+  }
+
+  @Test
+  void fetchesInEveryFraming() {
+    byte[] image = Samples.bytes(1, 30_000);
+    server.on("/length", "HTTP/1.1 200 OK\nContent-Length: 30000", image);
+    server.on("/close", "HTTP/1.0 200 OK", image);
+    server.on(
+        "/chunked?a=b",
+        out -> {
+          out.write(
+              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  .getBytes(StandardCharsets.US_ASCII));
+          for (int from = 0; from < image.length; from += 10_000) {
+            out.write("2710;x=y\r\n".getBytes(StandardCharsets.US_ASCII));
+            out.write(image, from, 10_000);
+            out.write("\r\n".getBytes(StandardCharsets.US_ASCII));
+          }
+          out.write("0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+        });
+    for (String path : List.of("/length", "/close", "/chunked?a=b")) {
+      assertArrayEquals(image, fetcher.fetch(url(path)).bytes());
+    }
+    assertEquals(64, fetcher.fetch(url("/length")).digest().length());
+    assertEquals(3, server.requests.size(), "the last one comes from the cache");
+  }
+
+  @Test
+  void followsARedirectThatStaysOnTheList() {
+    server.on("/old", "HTTP/1.1 302 Found\nLocation: /new", new byte[0]);
+    server.on("/new", "HTTP/1.1 200 OK\nContent-Length: 1", new byte[1]);
+    assertEquals(1, fetcher.fetch(url("/old")).bytes().length);
+  }
+
+  @Test
+  void refusesARedirectToLoopback() {
+    for (String target :
+        List.of(
+            "http://127.0.0.2:" + inner.port() + "/secret",
+            "http://localhost:" + inner.port() + "/secret",
+            "http://[::1]:" + inner.port() + "/secret",
+            "http://2130706434:" + inner.port() + "/secret",
+            "http://0x7f000002:" + inner.port() + "/secret",
+            "//127.0.0.2:" + inner.port() + "/secret",
+            "file:///etc/passwd",
+            "http://inner.test:" + inner.port() + "/secret")) {
+      server.on("/r", "HTTP/1.1 302 Found\nLocation: " + target, new byte[0]);
+      assertTrue(refusal(url("/r")).contains("refused"), target);
+    }
+    assertEquals(List.of(), inner.requests);
+  }
+
+  @Test
+  void refusesAHostOnTheListThatResolvesToAPrivateAddress() {
+    assertTrue(refusal("http://inner.test:" + inner.port() + "/secret").contains("not public"));
+    assertEquals(List.of(), inner.requests);
+    try (ImageFetcher both = fetcher(List.of("both.test:" + server.port()))) {
+      assertThrows(
+          BadInputException.class, () -> both.fetch("http://both.test:" + server.port() + "/"));
+    }
+    assertEquals(List.of(), server.requests);
+  }
+
+  @Test
+  void connectsToTheAddressItCheckedAlthoughTheNameNowMeansAnother() {
+    AtomicInteger asked = new AtomicInteger();
+    ImageOptions options = ImageOptions.of(List.of(), List.of("rebind.test:" + inner.port()));
+    try (ImageFetcher rebound =
+        ImageFetcher.open(
+            new ImageOptions(
+                options.roots(),
+                options.hosts(),
+                List.of("127.0.0.1/32"),
+                MAX,
+                Duration.ofSeconds(1),
+                Duration.ofSeconds(1),
+                0,
+                Duration.ZERO,
+                1,
+                0,
+                Duration.ZERO),
+            host ->
+                new InetAddress[] {
+                  InetAddress.getByName(asked.getAndIncrement() == 0 ? "127.0.0.1" : "127.0.0.2")
+                })) {
+      assertThrows(
+          BadInputException.class,
+          () -> rebound.fetch("http://rebind.test:" + inner.port() + "/secret"));
+    }
+    assertEquals(1, asked.get());
+    assertEquals(List.of(), inner.requests);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "http://other.test/x",
+        "http://images.test/x",
+        "http://images.test@other.test/x",
+        "http://user:pw@images.test:1/x",
+        "ftp://images.test/x",
+        "jar:file:///x!/y",
+        "relative.png",
+        "http:///x",
+        "file:///etc/passwd",
+        "http://exa mple/"
+      })
+  void refusesWhatIsNotAllowed(String uri) {
+    assertThrows(BadInputException.class, () -> fetcher.fetch(uri));
+  }
+
+  @Test
+  void fetchesFilesBelowTheRootsOnly() throws IOException {
+    Path allowed = Files.createDirectories(dir.resolve("allowed"));
+    Files.write(allowed.resolve("a b.png"), new byte[] {1, 2});
+    Files.write(dir.resolve("secret"), new byte[] {3});
+    Files.createSymbolicLink(allowed.resolve("link"), dir.resolve("secret"));
+    assertEquals(2, fetcher.fetch(allowed.resolve("a b.png").toUri().toString()).bytes().length);
+    String root = allowed.toUri().toString();
+    assertTrue(refusal(root + "../secret").contains("dots"));
+    assertTrue(refusal(root + "%2e%2e/secret").contains("refused"));
+    assertTrue(refusal(root + "link").contains("link"));
+    assertTrue(refusal(dir.resolve("allowed-not").toUri().toString()).contains("roots"));
+    assertTrue(refusal(root + "absent").contains("does not exist"));
+    Files.write(allowed.resolve("big"), new byte[MAX + 1]);
+    assertTrue(refusal(root + "big").contains("at most"));
+  }
+
+  @Test
+  void refusesABodyOfTenGigabytesWithoutReadingIt() {
+    server.on("/declared", "HTTP/1.1 200 OK\nContent-Length: 10000000000", new byte[10]);
+    WildServer.Answer endless =
+        out -> {
+          out.write("HTTP/1.1 200 OK\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+          byte[] block = new byte[64 << 10];
+          for (long sent = 0; sent < 10_000_000_000L; sent += block.length) {
+            out.write(block);
+          }
+        };
+    server.on("/endless", endless);
+    server.on(
+        "/chunks",
+        out -> {
+          out.write(
+              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  .getBytes(StandardCharsets.US_ASCII));
+          out.write("7fffffff\r\n".getBytes(StandardCharsets.US_ASCII));
+        });
+    for (String path : List.of("/declared", "/endless", "/chunks")) {
+      assertTrue(refusal(url(path)).contains("larger than"), path);
+    }
+  }
+
+  @Test
+  void givesUpOnABodyThatTrickles() throws Exception {
+    CountDownLatch over = new CountDownLatch(1);
+    server.on(
+        "/slow",
+        out -> {
+          out.write(
+              "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n"
+                  .getBytes(StandardCharsets.US_ASCII));
+          while (!over.await(50, java.util.concurrent.TimeUnit.MILLISECONDS)) {
+            out.write(0);
+            out.flush();
+          }
+        });
+    long start = System.nanoTime();
+    assertTrue(refusal(url("/slow")).contains("attempts"));
+    over.countDown();
+    assertTrue(Duration.ofNanos(System.nanoTime() - start).toMillis() >= 1500);
+  }
+
+  @Test
+  void triesAgainAfterFailuresThatMayPassAndNotAfterOthers() {
+    AtomicInteger asked = new AtomicInteger();
+    server.on(
+        "/flaky",
+        out ->
+            out.write(
+                (asked.incrementAndGet() < 3
+                        ? "HTTP/1.1 503 Busy\r\n\r\n"
+                        : "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+                    .getBytes(StandardCharsets.US_ASCII)));
+    assertEquals(1, fetcher.fetch(url("/flaky")).bytes().length);
+    assertEquals(3, asked.get());
+    server.on("/absent", "HTTP/1.1 404 Not Found", new byte[0]);
+    assertTrue(refusal(url("/absent")).contains("404"));
+    assertEquals(1, server.requests.stream().filter("/absent"::equals).count());
+    server.on("/loop", "HTTP/1.1 302 Found\nLocation: /loop", new byte[0]);
+    assertTrue(refusal(url("/loop")).contains("more than 3"));
+    server.on("/header", out -> out.write(new byte[200_000]));
+    assertTrue(refusal(url("/header")).contains("header is larger"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.31.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "198.18.0.1",
+        "::1",
+        "::",
+        "fe80::1",
+        "fc00::1",
+        "fd12::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+        "2001:0:1::",
+        "ff02::1"
+      })
+  void knowsWhatIsNotPublic(String address) throws UnknownHostException {
+    assertFalse(Addresses.isPublic(InetAddress.getByName(address)));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"1.1.1.1", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1"})
+  void knowsWhatIsPublic(String address) throws UnknownHostException {
+    assertTrue(Addresses.isPublic(InetAddress.getByName(address)));
+  }
+}
