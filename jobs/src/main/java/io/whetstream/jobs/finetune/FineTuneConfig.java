@@ -1,6 +1,7 @@
 package io.whetstream.jobs.finetune;
 
 import io.whetstream.jobs.config.BaseSettings;
+import io.whetstream.jobs.config.ByteSize;
 import io.whetstream.jobs.config.CheckpointSettings;
 import io.whetstream.jobs.config.Checks;
 import io.whetstream.jobs.config.ConfigLoader;
@@ -35,6 +36,7 @@ public record FineTuneConfig(
     Publish publish,
     Gate gate,
     Drift drift,
+    Resources resources,
     CheckpointSettings checkpoint)
     implements Serializable {
 
@@ -288,6 +290,25 @@ public record FineTuneConfig(
     }
   }
 
+  /**
+   * The trainer's slot, which it shares with nothing else. With a GPU the slot is asked for by its
+   * size, and the cluster needs {@code cluster.fine-grained-resource-management.enabled: true}.
+   *
+   * @param gpus external resources named {@code gpu}; 0: an ordinary slot
+   * @param cpuCores of the slot, with a GPU only
+   * @param heap of the slot, with a GPU only
+   */
+  public record Resources(double gpus, double cpuCores, ByteSize heap) implements Serializable {
+    public Resources {
+      Checks.within("resources.gpus", gpus, 0, 64);
+      Checks.within("resources.cpuCores", cpuCores, 0.1, 1024);
+    }
+
+    static Resources defaults() {
+      return new Resources(0, 2, ByteSize.ofMega(4096));
+    }
+  }
+
   public FineTuneConfig {
     Checks.that(
         name.matches("[A-Za-z0-9._-]{1,100}"),
@@ -321,6 +342,7 @@ public record FineTuneConfig(
         Publish.defaults(),
         Gate.defaults(),
         Drift.defaults(),
+        Resources.defaults(),
         CheckpointSettings.defaults());
   }
 

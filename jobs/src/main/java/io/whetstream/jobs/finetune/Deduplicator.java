@@ -1,0 +1,68 @@
+package io.whetstream.jobs.finetune;
+
+import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.connectors.types.Read;
+import org.apache.flink.api.common.functions.OpenContext;
+import org.apache.flink.api.common.state.ValueState;
+import org.apache.flink.api.common.state.ValueStateDescriptor;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
+import org.apache.flink.util.Collector;
+
+/**
+ * Lets the first pair of an id through and drops the others for a while of event time, so that what
+ * a producer sends twice is trained once. Forgetting is by event time too: a replay of old records
+ * decides as the first run did.
+ */
+final class Deduplicator
+    extends KeyedProcessFunction<String, Read<ImageTextPair>, Read<ImageTextPair>> {
+  private static final long serialVersionUID = 1L;
+
+  private final long remember;
+
+  private transient ValueState<Long> first;
+  private transient Counter duplicates;
+
+  /**
+   * @param remember milliseconds of event time after an id's first pair
+   */
+  Deduplicator(long remember) {
+    this.remember = remember;
+  }
+
+  @Override
+  public void open(OpenContext context) {
+    first = getRuntimeContext().getState(new ValueStateDescriptor<>("first", Types.LONG));
+    duplicates =
+        getRuntimeContext().getMetricGroup().addGroup("deduplicator").counter("duplicates");
+  }
+
+  @Override
+  public void processElement(
+      Read<ImageTextPair> read, Context context, Collector<Read<ImageTextPair>> out)
+      throws Exception {
+    long time = read.value().eventTime();
+    Long seen = first.value();
+    if (seen != null && time < seen + remember) {
+      duplicates.inc();
+      return;
+    }
+    first.update(time);
+    context.timerService().registerEventTimeTimer(forgetAt(time));
+    out.collect(read);
+  }
+
+  @Override
+  public void onTimer(long timestamp, OnTimerContext context, Collector<Read<ImageTextPair>> out)
+      throws Exception {
+    Long seen = first.value();
+    if (seen != null && forgetAt(seen) <= timestamp) {
+      first.clear();
+    }
+  }
+
+  private long forgetAt(long time) {
+    return Math.min(time, Long.MAX_VALUE / 2) + remember;
+  }
+}

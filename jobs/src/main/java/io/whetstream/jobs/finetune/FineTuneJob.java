@@ -1,0 +1,306 @@
+package io.whetstream.jobs.finetune;
+
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.SinkOptions;
+import io.whetstream.connectors.kafka.Sinks;
+import io.whetstream.connectors.kafka.SourceOptions;
+import io.whetstream.connectors.kafka.Sources;
+import io.whetstream.connectors.kafka.SpillLargeLetters;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.connectors.types.Read;
+import io.whetstream.jobs.config.ConfigLoader;
+import io.whetstream.model.BadInputException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.configuration.StateBackendOptions;
+import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.flink.core.execution.CheckpointingMode;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.api.common.operators.SlotSharingGroup;
+import org.apache.kafka.clients.admin.Admin;
+
+/**
+ * The fine-tune job: pairs from Kafka become an adapter, continually and exactly once.
+ *
+ * <pre>
+ * pairs -> deduplicate by id -> prepare -> mining embedding -> miner (by bucket) -> trainer -> adapters
+ *                                  |                       adapters.control -----------^
+ *                                  +-> pairs.dlq
+ * </pre>
+ *
+ * <p>The same main class serves {@code flink run} and a local run: {@code --config FILE [-D
+ * key=value]...}. What the configuration does not say about state backend and checkpoints is the
+ * cluster's.
+ */
+public final class FineTuneJob {
+  private FineTuneJob() {}
+
+  /**
+   * Submits the job.
+   *
+   * @throws BadInputException if the configuration or the topics cannot be used; the message says
+   *     what to do
+   */
+  public static void main(String[] args) throws Exception {
+    FineTuneConfig config = parse(args);
+    System.out.println("Effective configuration:\n" + ConfigLoader.render(config));
+    check(config);
+    StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
+    build(env, config, false);
+    env.execute(jobName(config));
+  }
+
+  /** Reads {@code --config FILE} and {@code -D key=value} (also {@code -Dkey=value}). */
+  static FineTuneConfig parse(String[] args) {
+    Path file = null;
+    List<String> overrides = new ArrayList<>();
+    for (int i = 0; i < args.length; i++) {
+      String arg = args[i];
+      boolean takesNext = arg.equals("--config") || arg.equals("-D");
+      if (takesNext && i + 1 == args.length) {
+        throw new BadInputException(arg + " needs a value; usage: --config FILE [-D key=value]...");
+      }
+      if (arg.equals("--config")) {
+        file = Path.of(args[++i]);
+      } else if (arg.equals("-D")) {
+        overrides.add(args[++i]);
+      } else if (arg.startsWith("-D")) {
+        overrides.add(arg.substring(2));
+      } else {
+        throw new BadInputException(
+            "unknown argument '" + arg + "'; usage: --config FILE [-D key=value]...");
+      }
+    }
+    return file == null
+        ? FineTuneConfig.loader().parse("", "command line", overrides)
+        : FineTuneConfig.loader().load(file, overrides);
+  }
+
+  /** The job's name in Flink. */
+  public static String jobName(FineTuneConfig config) {
+    return "whetstream finetune " + config.name();
+  }
+
+  /**
+   * Looks at the topics and the broker's limits.
+   *
+   * @throws BadInputException naming everything that is not as it must be
+   */
+  public static void check(FineTuneConfig config) {
+    Topics topics = new Topics(config.kafka().topicPrefix());
+    try (Admin admin = connection(config).admin()) {
+      topics.require(
+          admin,
+          List.of(
+              topics.pairs(),
+              topics.pairsDeadLetters(),
+              topics.adapters(),
+              topics.adaptersControl()));
+      Topics.requireTransactionTimeout(admin, config.kafka().transactionTimeout());
+      if (config.deterministic()) {
+        int partitions =
+            admin
+                .describeTopics(List.of(topics.pairs()))
+                .allTopicNames()
+                .toCompletionStage()
+                .toCompletableFuture()
+                .join()
+                .get(topics.pairs())
+                .partitions()
+                .size();
+        if (partitions != 1) {
+          throw new BadInputException(
+              "deterministic: true needs one partition of "
+                  + topics.pairs()
+                  + ", it has "
+                  + partitions);
+        }
+      }
+    }
+  }
+
+  private static KafkaConnection connection(FineTuneConfig config) {
+    return new KafkaConnection(config.kafka().bootstrapServers(), config.kafka().properties());
+  }
+
+  /**
+   * Adds the job to an environment.
+   *
+   * @param untilEnd stop at what is the end of the topics when the job starts
+   */
+  public static void build(
+      StreamExecutionEnvironment env, FineTuneConfig config, boolean untilEnd) {
+    build(env, config, untilEnd, TrainerHooks.NONE);
+  }
+
+  static void build(
+      StreamExecutionEnvironment env,
+      FineTuneConfig config,
+      boolean untilEnd,
+      TrainerHooks hooks) {
+    configure(env, config);
+    KafkaConnection kafka = connection(config);
+    Topics topics = new Topics(config.kafka().topicPrefix());
+    RecordFormat format = RecordFormat.named(config.kafka().format(), config.kafka().fields());
+    RecordFormat ours = RecordFormat.named(config.kafka().format(), Map.of());
+    String group =
+        config.kafka().groupId().isEmpty()
+            ? "whetstream-finetune-" + config.name()
+            : config.kafka().groupId();
+
+    SourceOptions pairOptions =
+        SourceOptions.of(kafka, topics.pairs(), format, group)
+            .startingAt(config.kafka().startingOffsets())
+            .watermarks(
+                config.prepare().allowedLateness(),
+                config.deterministic() ? null : config.prepare().idleness(),
+                config.deterministic());
+    SourceOptions controlOptions =
+        SourceOptions.of(kafka, topics.adaptersControl(), ours, group)
+            .startingAt("earliest")
+            .compacted();
+    Sources.Stream<ImageTextPair> pairs =
+        Sources.read(
+            env, RecordType.PAIR, untilEnd ? pairOptions.bounded() : pairOptions, "pairs");
+    Sources.Stream<AdapterControl> controls =
+        Sources.read(
+            env,
+            RecordType.ADAPTER_CONTROL,
+            untilEnd ? controlOptions.bounded() : controlOptions,
+            "control");
+
+    DataStream<Read<ImageTextPair>> timed = pairs.reads();
+    if (config.deterministic()) {
+      timed =
+          pairs
+              .reads()
+              .transform(
+                  "ordered watermarks",
+                  Read.typeInfo(RecordType.PAIR),
+                  new OrderedWatermarks<>(config.prepare().allowedLateness().toMillis()))
+              .uid("ordered-watermarks")
+              .setParallelism(1);
+    }
+    int preparing = config.prepare().parallelism();
+    SingleOutputStreamOperator<PreparedImage> prepared =
+        timed
+            .keyBy(read -> read.value().id(), Types.STRING)
+            .process(new Deduplicator(config.prepare().deduplicateFor().toMillis()))
+            .returns(Read.typeInfo(RecordType.PAIR))
+            .name("deduplicate pairs")
+            .uid("deduplicate")
+            .setParallelism(preparing)
+            .process(new PreparePairs(config))
+            .returns(StreamTypes.PREPARED)
+            .name("prepare pairs")
+            .uid("prepare")
+            .setParallelism(preparing);
+    SingleOutputStreamOperator<AdapterAnnouncement> announcements =
+        prepared
+            .transform("mining embedder", StreamTypes.PAIR, new MiningEmbedder(config))
+            .uid("mining-embedder")
+            .setParallelism(preparing)
+            .keyBy(MinedPair::bucket, Types.INT)
+            .process(
+                new HardNegativeMiner(
+                    config.mining(), config.heldOut().share(), config.deterministic()))
+            .returns(StreamTypes.GROUP)
+            .name("hard-negative miner")
+            .uid("hard-negative-miner")
+            .setParallelism(config.mining().parallelism())
+            .connect(
+                controls
+                    .reads()
+                    .filter(read -> read.value() != null)
+                    .name("control records")
+                    .uid("control-records")
+                    .setParallelism(1)
+                    .map(Read::value)
+                    .returns(io.whetstream.connectors.types.Types.of(RecordType.ADAPTER_CONTROL))
+                    .name("controls")
+                    .uid("controls")
+                    .setParallelism(1))
+            .transform(
+                "trainer",
+                io.whetstream.connectors.types.Types.of(RecordType.ADAPTER),
+                new TrainerOperator(config, hooks))
+            .uid("trainer")
+            .setParallelism(1)
+            .setMaxParallelism(1)
+            .slotSharingGroup(trainerSlot(config));
+    announcements
+        .sinkTo(
+            Sinks.records(
+                RecordType.ADAPTER,
+                topics.adapters(),
+                ours,
+                exactlyOnce(kafka, config, "adapters")))
+        .name("adapters")
+        .uid("adapters-sink")
+        .setParallelism(1);
+
+    DataStream<DeadLetter> dead =
+        pairs
+            .deadLetters()
+            .union(prepared.getSideOutput(PreparePairs.DEAD), controls.deadLetters());
+    SpillLargeLetters.apply(
+            dead,
+            config.registry().uri() + "/dead-letters",
+            Topics.MAX_RECORD_BYTES + Topics.DEAD_LETTER_ROOM,
+            "spill-dead-letters")
+        .setParallelism(1)
+        .sinkTo(
+            Sinks.deadLetters(
+                topics.pairsDeadLetters(), exactlyOnce(kafka, config, "pairs.dlq")))
+        .name("dead letters of pairs")
+        .uid("dead-letters-sink")
+        .setParallelism(1);
+  }
+
+  private static SinkOptions exactlyOnce(
+      KafkaConnection kafka, FineTuneConfig config, String sink) {
+    return new SinkOptions(
+        kafka,
+        DeliveryGuarantee.EXACTLY_ONCE,
+        "whetstream-finetune-" + config.name() + "-" + sink,
+        config.kafka().transactionTimeout());
+  }
+
+  private static SlotSharingGroup trainerSlot(FineTuneConfig config) {
+    FineTuneConfig.Resources resources = config.resources();
+    SlotSharingGroup.Builder slot = SlotSharingGroup.newBuilder("trainer");
+    if (resources.gpus() > 0) {
+      slot.setCpuCores(resources.cpuCores())
+          .setTaskHeapMemoryMB((int) (resources.heap().bytes() >> 20))
+          .setExternalResource("gpu", resources.gpus());
+    }
+    return slot.build();
+  }
+
+  private static void configure(StreamExecutionEnvironment env, FineTuneConfig config) {
+    Configuration flink = new Configuration();
+    flink.set(PipelineOptions.GENERIC_TYPES, false);
+    flink.set(StateBackendOptions.STATE_BACKEND, "rocksdb");
+    if (!config.checkpoint().directory().isEmpty()) {
+      flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().directory());
+    }
+    env.configure(flink);
+    env.enableCheckpointing(
+        config.checkpoint().interval().toMillis(), CheckpointingMode.EXACTLY_ONCE);
+    env.getCheckpointConfig().setCheckpointTimeout(config.checkpoint().timeout().toMillis());
+  }
+}

@@ -1,0 +1,214 @@
+package io.whetstream.jobs.finetune;
+
+import io.whetstream.connectors.format.RecordCodec;
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.kafka.EmbeddedKafka;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.JobID;
+import org.apache.flink.api.common.JobStatus;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.RestartStrategyOptions;
+import org.apache.flink.configuration.TaskManagerOptions;
+import org.apache.flink.runtime.jobgraph.JobGraph;
+import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
+import org.apache.flink.runtime.jobmaster.JobResult;
+import org.apache.flink.runtime.minicluster.MiniCluster;
+import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
+
+/** A broker and a Flink cluster in this process, and what the tests do with them. */
+final class FineTuneHarness implements AutoCloseable {
+  private final EmbeddedKafka broker;
+  private final MiniCluster cluster;
+  private final Path directory;
+
+  FineTuneHarness(Path directory) throws Exception {
+    this.directory = directory;
+    broker = EmbeddedKafka.start(directory.resolve("kafka"), 0);
+    Configuration flink = new Configuration();
+    flink.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(96));
+    flink.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(32));
+    flink.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(32));
+    cluster =
+        new MiniCluster(
+            new MiniClusterConfiguration.Builder()
+                .setConfiguration(flink)
+                .setNumTaskManagers(1)
+                .setNumSlotsPerTaskManager(6)
+                .build());
+    cluster.start();
+  }
+
+  MiniCluster cluster() {
+    return cluster;
+  }
+
+  /** The broker's address, own topics for one test, a registry and checkpoints of its own. */
+  FineTuneConfig config(String name, int partitions, String... overrides) {
+    String prefix = name + ".";
+    try (Admin admin = connection().admin()) {
+      new Topics(prefix).create(admin, partitions, (short) 1);
+    }
+    List<String> all = new ArrayList<>();
+    all.add("name=" + name);
+    all.add("kafka.bootstrapServers=" + broker.bootstrapServers());
+    all.add("kafka.topicPrefix=" + prefix);
+    all.add("registry.uri=" + directory.resolve(name + "-adapters"));
+    all.add("checkpoint.directory=" + directory.resolve(name + "-checkpoints").toUri());
+    all.add("checkpoint.interval=400ms");
+    all.add("base.threads=1");
+    all.add("base.device=cpu");
+    all.addAll(List.of(overrides));
+    FineTuneConfig config = FineTuneConfig.loader().parse("", name, all);
+    FineTuneJob.check(config);
+    return config;
+  }
+
+  private KafkaConnection connection() {
+    return KafkaConnection.of(broker.bootstrapServers());
+  }
+
+  void produce(FineTuneConfig config, List<ImageTextPair> pairs) {
+    send(config, new Topics(config.kafka().topicPrefix()).pairs(), RecordType.PAIR, pairs);
+  }
+
+  void produce(FineTuneConfig config, AdapterControl control) {
+    send(
+        config,
+        new Topics(config.kafka().topicPrefix()).adaptersControl(),
+        RecordType.ADAPTER_CONTROL,
+        List.of(control));
+  }
+
+  /** Raw bytes as somebody else might send them. */
+  void produceRaw(FineTuneConfig config, String key, byte[] value) {
+    try (KafkaProducer<byte[], byte[]> producer =
+        connection().producer(Topics.MAX_RECORD_BYTES)) {
+      producer.send(
+          new ProducerRecord<>(
+              new Topics(config.kafka().topicPrefix()).pairs(),
+              key.getBytes(StandardCharsets.UTF_8),
+              value));
+      producer.flush();
+    }
+  }
+
+  private <T extends StreamRecord> void send(
+      FineTuneConfig config, String topic, RecordType<T> type, List<T> records) {
+    RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
+    try (KafkaProducer<byte[], byte[]> producer =
+        connection().producer(Topics.MAX_RECORD_BYTES)) {
+      for (T record : records) {
+        producer.send(
+            new ProducerRecord<>(
+                topic,
+                null,
+                record.timeMillis(),
+                record.key().getBytes(StandardCharsets.UTF_8),
+                codec.encode(record)));
+      }
+      producer.flush();
+    }
+  }
+
+  /** Everything committed on the adapters topic, in order. */
+  List<AdapterAnnouncement> announcements(FineTuneConfig config) {
+    String topic = new Topics(config.kafka().topicPrefix()).adapters();
+    RecordCodec<AdapterAnnouncement> codec =
+        RecordFormat.json().codec(RecordType.ADAPTER, topic + "-value");
+    return read(topic).stream()
+        .map(
+            record ->
+                codec.decode(
+                    record.value(),
+                    new Coordinates(topic, record.partition(), record.offset()),
+                    record.timestamp()))
+        .toList();
+  }
+
+  /** Committed dead letters as Kafka holds them. */
+  List<ConsumerRecord<byte[], byte[]>> deadLetters(FineTuneConfig config) {
+    return read(new Topics(config.kafka().topicPrefix()).pairsDeadLetters());
+  }
+
+  private List<ConsumerRecord<byte[], byte[]>> read(String topic) {
+    List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
+    try (KafkaConsumer<byte[], byte[]> consumer = connection().consumer()) {
+      List<TopicPartition> partitions =
+          consumer.partitionsFor(topic).stream()
+              .map(info -> new TopicPartition(topic, info.partition()))
+              .toList();
+      consumer.assign(partitions);
+      consumer.seekToBeginning(partitions);
+      var ends = consumer.endOffsets(partitions);
+      while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p))) {
+        consumer.poll(Duration.ofMillis(100)).forEach(records::add);
+      }
+    }
+    return records;
+  }
+
+  JobID submit(FineTuneConfig config, boolean untilEnd, TrainerHooks hooks, String savepoint)
+      throws Exception {
+    Configuration flink = new Configuration();
+    flink.set(RestartStrategyOptions.RESTART_STRATEGY, "fixed-delay");
+    flink.set(RestartStrategyOptions.RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS, 1_000);
+    flink.set(RestartStrategyOptions.RESTART_STRATEGY_FIXED_DELAY_DELAY, Duration.ofMillis(50));
+    StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(flink);
+    env.setParallelism(1);
+    FineTuneJob.build(env, config, untilEnd, hooks);
+    JobGraph graph = env.getStreamGraph().getJobGraph();
+    if (savepoint != null) {
+      graph.setSavepointRestoreSettings(SavepointRestoreSettings.forPath(savepoint));
+    }
+    return cluster.submitJob(graph).get(60, TimeUnit.SECONDS).getJobID();
+  }
+
+  /** Runs to the end of the topics. */
+  void run(FineTuneConfig config, TrainerHooks hooks) throws Exception {
+    JobID job = submit(config, true, hooks, null);
+    JobResult result = cluster.requestJobResult(job).get(5, TimeUnit.MINUTES);
+    result.toJobExecutionResult(getClass().getClassLoader());
+  }
+
+  JobStatus status(JobID job) throws Exception {
+    return cluster.getJobStatus(job).get(10, TimeUnit.SECONDS);
+  }
+
+  static void await(String what, Duration most, Callable<Boolean> condition) throws Exception {
+    long deadline = System.nanoTime() + most.toNanos();
+    while (!condition.call()) {
+      if (System.nanoTime() > deadline) {
+        throw new AssertionError("not within " + most + ": " + what);
+      }
+      TimeUnit.MILLISECONDS.sleep(50);
+    }
+  }
+
+  @Override
+  public void close() throws Exception {
+    cluster.close();
+    broker.close();
+  }
+}
