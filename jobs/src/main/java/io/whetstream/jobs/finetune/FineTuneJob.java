@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.apache.flink.api.common.operators.SlotSharingGroup;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
@@ -30,7 +31,6 @@ import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.flink.api.common.operators.SlotSharingGroup;
 import org.apache.kafka.clients.admin.Admin;
 
 /**
@@ -148,10 +148,7 @@ public final class FineTuneJob {
   }
 
   static void build(
-      StreamExecutionEnvironment env,
-      FineTuneConfig config,
-      boolean untilEnd,
-      TrainerHooks hooks) {
+      StreamExecutionEnvironment env, FineTuneConfig config, boolean untilEnd, TrainerHooks hooks) {
     configure(env, config);
     KafkaConnection kafka = connection(config);
     Topics topics = new Topics(config.kafka().topicPrefix());
@@ -174,8 +171,7 @@ public final class FineTuneJob {
             .startingAt("earliest")
             .compacted();
     Sources.Stream<ImageTextPair> pairs =
-        Sources.read(
-            env, RecordType.PAIR, untilEnd ? pairOptions.bounded() : pairOptions, "pairs");
+        Sources.read(env, RecordType.PAIR, untilEnd ? pairOptions.bounded() : pairOptions, "pairs");
     Sources.Stream<AdapterControl> controls =
         Sources.read(
             env,
@@ -264,8 +260,7 @@ public final class FineTuneJob {
             "spill-dead-letters")
         .setParallelism(1)
         .sinkTo(
-            Sinks.deadLetters(
-                topics.pairsDeadLetters(), exactlyOnce(kafka, config, "pairs.dlq")))
+            Sinks.deadLetters(topics.pairsDeadLetters(), exactlyOnce(kafka, config, "pairs.dlq")))
         .name("dead letters of pairs")
         .uid("dead-letters-sink")
         .setParallelism(1);

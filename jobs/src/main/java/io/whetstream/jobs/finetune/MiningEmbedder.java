@@ -56,7 +56,8 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
         metrics.histogram("batchMilliseconds", new DescriptiveStatisticsHistogram(1_000));
     if (settings.mining().mode() == Mode.HARD) {
       Path directory = new BaseModel(settings.base().model()).directory();
-      scorer = Scorer.open(directory, ScorerOptions.defaults().withThreads(settings.base().threads()));
+      scorer =
+          Scorer.open(directory, ScorerOptions.defaults().withThreads(settings.base().threads()));
       center = center(directory);
       buckets =
           new Buckets(

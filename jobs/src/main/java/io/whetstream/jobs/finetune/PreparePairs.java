@@ -24,8 +24,7 @@ import org.apache.flink.util.OutputTag;
 final class PreparePairs extends ProcessFunction<Read<ImageTextPair>, PreparedImage> {
   private static final long serialVersionUID = 1L;
 
-  static final OutputTag<DeadLetter> DEAD =
-      new OutputTag<>("unusable-pairs", Types.DEAD_LETTER);
+  static final OutputTag<DeadLetter> DEAD = new OutputTag<>("unusable-pairs", Types.DEAD_LETTER);
 
   private final FineTuneConfig config;
 

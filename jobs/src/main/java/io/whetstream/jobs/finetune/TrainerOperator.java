@@ -42,10 +42,10 @@ import org.slf4j.LoggerFactory;
  * restore training goes on from the checkpoint as if what came later had not been. A candidate that
  * passed the gate stays in state until its files are confirmed; they are written on another thread,
  * again after a restore, and writing what is already there is no error. An announcement is emitted
- * before the barrier of a checkpoint, never in between, and the same checkpoint's state says that it
- * has been: a restore to an earlier checkpoint emits it again into a transaction that replaces the
- * aborted one. After an outage longer than the sink's transaction timeout the last announcement may
- * have been aborted by the broker, so it is made again; readers are idempotent by digest.
+ * before the barrier of a checkpoint, never in between, and the same checkpoint's state says that
+ * it has been: a restore to an earlier checkpoint emits it again into a transaction that replaces
+ * the aborted one. After an outage longer than the sink's transaction timeout the last announcement
+ * may have been aborted by the broker, so it is made again; readers are idempotent by digest.
  *
  * <p>A write that fails is tried again until it succeeds; training goes on until a few candidates
  * wait, then it waits too.
@@ -355,8 +355,10 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
     recall.gauge("preDrift", () -> figures.preDriftRecall);
     recall.gauge("base", () -> figures.baseRecall);
     MetricGroup gate = metrics.addGroup("gate");
-    gate.gauge("candidate", () -> figures.verdict == null ? Double.NaN : figures.verdict.candidate());
-    gate.gauge("published", () -> figures.verdict == null ? Double.NaN : figures.verdict.published());
+    gate.gauge(
+        "candidate", () -> figures.verdict == null ? Double.NaN : figures.verdict.candidate());
+    gate.gauge(
+        "published", () -> figures.verdict == null ? Double.NaN : figures.verdict.published());
     gate.gauge("passed", () -> figures.published);
     gate.gauge("refused", () -> figures.refusals);
     gate.gauge("returns", () -> figures.returns);

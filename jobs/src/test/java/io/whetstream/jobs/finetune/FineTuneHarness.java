@@ -103,8 +103,7 @@ final class FineTuneHarness implements AutoCloseable {
 
   /** Raw bytes as somebody else might send them. */
   void produceRaw(FineTuneConfig config, String key, byte[] value) {
-    try (KafkaProducer<byte[], byte[]> producer =
-        connection().producer(Topics.MAX_RECORD_BYTES)) {
+    try (KafkaProducer<byte[], byte[]> producer = connection().producer(Topics.MAX_RECORD_BYTES)) {
       producer.send(
           new ProducerRecord<>(
               new Topics(config.kafka().topicPrefix()).pairs(),
@@ -117,8 +116,7 @@ final class FineTuneHarness implements AutoCloseable {
   private <T extends StreamRecord> void send(
       FineTuneConfig config, String topic, RecordType<T> type, List<T> records) {
     RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
-    try (KafkaProducer<byte[], byte[]> producer =
-        connection().producer(Topics.MAX_RECORD_BYTES)) {
+    try (KafkaProducer<byte[], byte[]> producer = connection().producer(Topics.MAX_RECORD_BYTES)) {
       for (T record : records) {
         producer.send(
             new ProducerRecord<>(

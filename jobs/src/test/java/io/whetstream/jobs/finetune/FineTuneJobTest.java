@@ -120,8 +120,7 @@ class FineTuneJobTest {
 
     List<AdapterAnnouncement> announced = harness.announcements(config);
     assertFalse(announced.isEmpty());
-    AdapterRegistry store =
-        AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
+    AdapterRegistry store = AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
     String parent = null;
     for (int i = 0; i < announced.size(); i++) {
       AdapterAnnouncement each = announced.get(i);
