@@ -26,7 +26,14 @@ public final class LiveMetrics implements MetricReporter {
   /** Flink makes reporters itself, so the runtime that wants one finds it by its own id. */
   private static final Map<String, LiveMetrics> BY_RUNTIME = new ConcurrentHashMap<>();
 
-  private record Entry(String name, Map<String, String> variables) {}
+  /** Flink's full name, which begins with host, task manager, job, operator and subtask. */
+  private record Entry(String name, Map<String, String> variables) {
+    boolean isCalled(String last) {
+      return name.endsWith(last)
+          && (name.length() == last.length()
+              || name.charAt(name.length() - last.length() - 1) == '.');
+    }
+  }
 
   private final Map<Metric, Entry> metrics = new ConcurrentHashMap<>();
 
@@ -41,7 +48,11 @@ public final class LiveMetrics implements MetricReporter {
     BY_RUNTIME.remove(runtime);
   }
 
-  /** Sum over subtasks of the metrics of that name in a job; empty if there is none. */
+  /**
+   * Sum over subtasks of the metrics of that name in a job; empty if there is none.
+   *
+   * @param name the metric's own name, or with its groups: {@code recall.training}
+   */
   public OptionalDouble sum(String job, String name) {
     double[] values = values(job, name).toArray();
     return values.length == 0
@@ -49,12 +60,12 @@ public final class LiveMetrics implements MetricReporter {
         : OptionalDouble.of(Arrays.stream(values).sum());
   }
 
-  /** The largest over subtasks of the metrics of that name in a job; empty if there is none. */
+  /** As {@link #sum}, the largest instead. */
   public OptionalDouble max(String job, String name) {
     return values(job, name).max();
   }
 
-  /** Names of all metrics of a job, for messages and tests. */
+  /** Full names of all metrics of a job. */
   public Collection<String> names(String job) {
     return metrics.values().stream()
         .filter(e -> job.equals(e.variables().get("<job_name>")))
@@ -68,7 +79,7 @@ public final class LiveMetrics implements MetricReporter {
     return metrics.entrySet().stream()
         .filter(
             e ->
-                e.getValue().name().equals(name)
+                e.getValue().isCalled(name)
                     && job.equals(e.getValue().variables().get("<job_name>")))
         .mapToDouble(e -> value(e.getKey()))
         .filter(v -> !Double.isNaN(v));
@@ -86,7 +97,8 @@ public final class LiveMetrics implements MetricReporter {
 
   @Override
   public void notifyOfAddedMetric(Metric metric, String name, MetricGroup group) {
-    metrics.put(metric, new Entry(name, Map.copyOf(group.getAllVariables())));
+    metrics.put(
+        metric, new Entry(group.getMetricIdentifier(name), Map.copyOf(group.getAllVariables())));
   }
 
   @Override

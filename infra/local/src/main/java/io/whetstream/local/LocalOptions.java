@@ -35,9 +35,9 @@ public record LocalOptions(
     }
   }
 
-  /** Free ports, a broker of its own, eight slots. */
+  /** Free ports, a broker of its own, four slots. */
   public static LocalOptions in(Path dataDir) {
-    return new LocalOptions(dataDir, null, 0, 0, 8, 192, Duration.ofSeconds(5), false);
+    return new LocalOptions(dataDir, null, 0, 0, 4, 256, Duration.ofSeconds(5), false);
   }
 
   /** The same with what earlier runs left deleted, or not. */

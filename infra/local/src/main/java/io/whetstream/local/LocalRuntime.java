@@ -55,6 +55,8 @@ import org.slf4j.LoggerFactory;
  */
 public final class LocalRuntime implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(LocalRuntime.class);
+  // Jobs keep every core busy: a broker that answers a second late is not dead.
+  private static final Map<String, String> BROKER = Map.of("broker.session.timeout.ms", "6000");
   private static final Duration SAVEPOINT = Duration.ofSeconds(60);
   private static final Duration SHUT_DOWN = Duration.ofSeconds(30);
 
@@ -87,7 +89,8 @@ public final class LocalRuntime implements AutoCloseable {
               ? CompletableFuture.completedFuture(null)
               : CompletableFuture.supplyAsync(
                   () ->
-                      EmbeddedKafka.start(data.resolve(DataDirectory.KAFKA), options.kafkaPort()));
+                      EmbeddedKafka.start(
+                          data.resolve(DataDirectory.KAFKA), options.kafkaPort(), BROKER));
       try {
         runtime.startCluster();
       } finally {
@@ -214,12 +217,12 @@ public final class LocalRuntime implements AutoCloseable {
   }
 
   /**
-   * Stops every job with a savepoint, then cluster and broker. A job that cannot make a savepoint
-   * (it is restarting, say) is left to its newest checkpoint.
+   * Stops every job with a savepoint. A job that cannot make one (it is restarting, say) is left to
+   * its newest checkpoint. The broker goes on.
    *
    * @return job name to savepoint, in the order of submission; null where none could be made
    */
-  public Map<String, Path> stop() {
+  public Map<String, Path> stopJobs() {
     Map<String, Path> savepoints = new LinkedHashMap<>();
     for (LocalJob job : submitted()) {
       Path savepoint = null;
@@ -232,6 +235,12 @@ public final class LocalRuntime implements AutoCloseable {
       }
       savepoints.put(job.name(), savepoint);
     }
+    return savepoints;
+  }
+
+  /** As {@link #stopJobs}, then cluster and broker. */
+  public Map<String, Path> stop() {
+    Map<String, Path> savepoints = stopJobs();
     close();
     return savepoints;
   }

@@ -4,6 +4,7 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.eval.Compositional;
 import io.whetstream.model.eval.Retrieval;
+import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
@@ -57,6 +58,7 @@ final class DemoEvaluation implements AutoCloseable {
   private final Checkpoint checkpoint;
   private final Lvlm model;
   private final TextTokenizer tokenizer;
+  private final ImageProcessor images;
   private final Map<String, Prepared> prepared = new HashMap<>();
 
   DemoEvaluation(Path modelDirectory, int threads) {
@@ -64,6 +66,7 @@ final class DemoEvaluation implements AutoCloseable {
     LvlmOptions options = LvlmOptions.defaults();
     model = Lvlm.open(checkpoint, new LvlmOptions(options.precision(), "cpu", threads));
     tokenizer = TextTokenizer.open(modelDirectory);
+    images = ImageProcessor.open(modelDirectory);
   }
 
   /** R@1 of an adapter, mean of both directions. */
@@ -134,7 +137,7 @@ final class DemoEvaluation implements AutoCloseable {
   private Prepared prepare(SceneLook look) {
     List<Scene> scenes = SceneSets.retrieval(SEED, look, SCENES);
     return new Prepared(
-        scenes.stream().map(DemoEvaluation::pixels).toList(),
+        scenes.stream().map(this::pixels).toList(),
         scenes.stream().map(s -> tokenizer.encode(Captioner.shortCaption(s))).toList());
   }
 
@@ -142,7 +145,7 @@ final class DemoEvaluation implements AutoCloseable {
     return new Embedder(model, tokenizer, prompts, CHUNK);
   }
 
-  private static float[] pixels(Scene scene) {
-    return SceneRenderer.pixels(SceneRenderer.render(scene));
+  private float[] pixels(Scene scene) {
+    return images.pixels(SceneRenderer.render(scene));
   }
 }

@@ -36,7 +36,9 @@ record DemoReport(
     long peakRssBytes) {
 
   /**
-   * Counts of pairs. {@code consumed} is the sum of all the others.
+   * Counts of pairs. Each figure is counted at its own place, and {@code unaccounted} is what is
+   * left of {@code consumed} when all the others are taken away: anything but 0 is a loss or a
+   * double.
    *
    * @param consumed read from Kafka
    * @param trained in one optimizer step each
@@ -53,7 +55,21 @@ record DemoReport(
       long deadLettered,
       long skipped,
       long duplicates,
-      long pending) {}
+      long pending,
+      long unaccounted) {
+    static Pairs of(
+        long consumed,
+        long trained,
+        long heldOut,
+        long deadLettered,
+        long skipped,
+        long duplicates,
+        long pending) {
+      long rest = consumed - trained - heldOut - deadLettered - skipped - duplicates - pending;
+      return new Pairs(
+          consumed, trained, heldOut, deadLettered, skipped, duplicates, pending, rest);
+    }
+  }
 
   /** Adapters that passed the gate and that did not. */
   record Adapters(long published, long refused) {}

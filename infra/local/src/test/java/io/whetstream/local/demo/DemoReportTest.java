@@ -21,7 +21,7 @@ class DemoReportTest {
   void isWrittenWholeWithTheKeysThatReadersExpect() throws Exception {
     DemoReport report =
         new DemoReport(
-            new DemoReport.Pairs(10, 5, 2, 1, 0, 1, 1),
+            DemoReport.Pairs.of(10, 5, 2, 1, 0, 1, 1),
             new DemoReport.Adapters(3, 1),
             new DemoReport.RecallAt1(0.7, 0.02, 0.9, 0.2, null),
             new DemoReport.CompositionalAccuracy(Map.of("swap", 0.5), Map.of("swap", 0.6)),
@@ -67,6 +67,13 @@ class DemoReportTest {
     try (Stream<Path> files = Files.list(file.getParent())) {
       assertEquals(1, files.count(), "nothing but the report is left behind");
     }
+  }
+
+  @Test
+  void aLostPairIsUnaccountedForAndSoIsADoubledOne() {
+    assertEquals(0, DemoReport.Pairs.of(10, 5, 2, 1, 0, 1, 1).unaccounted());
+    assertEquals(1, DemoReport.Pairs.of(10, 4, 2, 1, 0, 1, 1).unaccounted());
+    assertEquals(-1, DemoReport.Pairs.of(10, 6, 2, 1, 0, 1, 1).unaccounted());
   }
 
   @Test

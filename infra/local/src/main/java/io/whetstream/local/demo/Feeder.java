@@ -1,0 +1,212 @@
+package io.whetstream.local.demo;
+
+import io.whetstream.connectors.format.RecordCodec;
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.SimilarityQuery;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.LongConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+
+/**
+ * Sends the demo's stream to Kafka at its rates, as any producer would: records that do not wait
+ * for the jobs. {@link #run} belongs to one thread; the getters may be called from any.
+ */
+final class Feeder implements AutoCloseable {
+  /** Told of what has been sent, on the feeding thread or a producer's. */
+  interface Listener {
+    /** A pair lies in Kafka at that offset. */
+    void pairSent(long offset, long eventTime);
+
+    /**
+     * An item was sent.
+     *
+     * @param query it was planted for, or null
+     */
+    void itemSent(long item, long eventTime, String query);
+  }
+
+  private static final long TICK_MILLIS = 20;
+  private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(1);
+  private static final String SOURCE = "demo";
+
+  private final Topics topics;
+  private final DemoStream stream;
+  private final Path directory;
+  private final Listener listener;
+  private final KafkaProducer<byte[], byte[]> producer;
+  private final RecordCodec<ImageTextPair> pairs;
+  private final RecordCodec<Item> items;
+  private final RecordCodec<SimilarityQuery> queries;
+  private final AtomicReference<DemoState> state;
+  private volatile RuntimeException failure;
+
+  /**
+   * @param directory where the position is kept
+   * @param state where to go on
+   */
+  Feeder(KafkaConnection kafka, Topics topics, Path directory, DemoState state, Listener listener) {
+    this.topics = topics;
+    this.directory = directory;
+    this.listener = listener;
+    this.state = new AtomicReference<>(state);
+    stream = new DemoStream(state.options());
+    producer = kafka.producer(Topics.MAX_RECORD_BYTES);
+    pairs = RecordFormat.json().codec(RecordType.PAIR, topics.pairs());
+    items = RecordFormat.json().codec(RecordType.ITEM, topics.items());
+    queries = RecordFormat.json().codec(RecordType.QUERY, topics.queries());
+  }
+
+  /** How far it has come. */
+  DemoState state() {
+    return state.get();
+  }
+
+  /**
+   * Puts the watchlist into its topic. Again does no harm: queries are compacted by id.
+   *
+   * @param maxFalsePositiveRate that each query asks for
+   */
+  List<DemoStream.Watched> sendWatchlist(double maxFalsePositiveRate) {
+    long now = System.currentTimeMillis();
+    for (DemoStream.Watched watched : stream.watchlist()) {
+      SimilarityQuery query =
+          new SimilarityQuery(
+              watched.id(),
+              watched.text(),
+              null,
+              null,
+              List.of(MatchKind.IMAGE_TEXT),
+              null,
+              maxFalsePositiveRate,
+              0L,
+              true,
+              now,
+              null,
+              null);
+      send(topics.queries(), watched.id(), queries.encode(query), now, null);
+    }
+    flush();
+    return stream.watchlist();
+  }
+
+  /**
+   * Sends until that many seconds are over or a stop is asked for, then waits until Kafka has all.
+   *
+   * @param stop waits up to that many milliseconds, true when it is time to stop
+   */
+  void run(long seconds, Stop stop) throws InterruptedException, IOException {
+    DemoState start = state.get();
+    DemoOptions options = start.options();
+    long begun = System.nanoTime();
+    long saved = begun;
+    while (true) {
+      double elapsed = Math.min(seconds, (System.nanoTime() - begun) / 1e9);
+      sendUpTo(
+          start.pairs() + (long) (elapsed * options.pairsPerSecond()),
+          start.items() + (long) (elapsed * options.itemsPerSecond()));
+      if (failure != null) {
+        throw failure;
+      }
+      if (System.nanoTime() - saved > SAVE_NANOS) {
+        saved = System.nanoTime();
+        state.get().save(directory);
+      }
+      if (elapsed >= seconds || stop.within(TICK_MILLIS)) {
+        break;
+      }
+    }
+    flush();
+    state.get().save(directory);
+  }
+
+  /** Waits a little, and says whether to stop. */
+  interface Stop {
+    boolean within(long millis) throws InterruptedException;
+  }
+
+  @Override
+  public void close() {
+    producer.close();
+  }
+
+  private void sendUpTo(long pairsDue, long itemsDue) {
+    DemoState now = state.get();
+    long drift = now.driftTime();
+    for (long i = now.pairs(); i < pairsDue; i++) {
+      long time = System.currentTimeMillis();
+      if (drift == 0 && i >= now.options().driftPair()) {
+        drift = time;
+      }
+      sendPair(i, time);
+    }
+    for (long i = now.items(); i < itemsDue; i++) {
+      sendItem(i, System.currentTimeMillis());
+    }
+    state.set(
+        new DemoState(
+            now.options(),
+            Math.max(now.pairs(), pairsDue),
+            Math.max(now.items(), itemsDue),
+            drift));
+  }
+
+  private void sendPair(long i, long time) {
+    DemoStream.Pair pair = stream.pair(i);
+    byte[] value =
+        pair.bad() != null
+            ? pair.bad()
+            : pairs.encode(
+                new ImageTextPair(
+                    pair.id(),
+                    null,
+                    null,
+                    pair.caption(),
+                    pair.captionLong(),
+                    SOURCE,
+                    time,
+                    pair.png(),
+                    null));
+    send(topics.pairs(), pair.id(), value, time, offset -> listener.pairSent(offset, time));
+  }
+
+  private void sendItem(long i, long time) {
+    DemoStream.Shown item = stream.item(i);
+    byte[] value =
+        item.bad() != null
+            ? item.bad()
+            : items.encode(new Item(item.id(), null, null, null, SOURCE, time, item.png(), null));
+    listener.itemSent(i, time, item.query());
+    send(topics.items(), item.id(), value, time, null);
+  }
+
+  private void send(String topic, String key, byte[] value, long time, LongConsumer sent) {
+    producer.send(
+        new ProducerRecord<>(topic, null, time, key.getBytes(StandardCharsets.UTF_8), value),
+        (metadata, problem) -> {
+          if (problem != null) {
+            failure = new IllegalStateException("Kafka did not take a record of " + topic, problem);
+          } else if (sent != null) {
+            sent.accept(metadata.offset());
+          }
+        });
+  }
+
+  private void flush() {
+    producer.flush();
+    if (failure != null) {
+      throw failure;
+    }
+  }
+}
