@@ -3,6 +3,7 @@ package io.whetstream.cli;
 import ai.djl.engine.Engine;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtProvider;
+import io.whetstream.model.onnx.OnnxRuntime;
 import io.whetstream.model.scenes.DemoBase;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -154,7 +155,7 @@ final class DoctorCommand implements Callable<Integer> {
   }
 
   private static Check onnxRuntime() {
-    String version = OrtEnvironment.getEnvironment().getVersion();
+    String version = OnnxRuntime.environment().getVersion();
     String providers =
         OrtEnvironment.getAvailableProviders().stream()
             .map(OrtProvider::getName)

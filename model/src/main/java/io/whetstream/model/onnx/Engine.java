@@ -58,9 +58,7 @@ final class Engine {
 
   private Engine(Key key, Checkpoint checkpoint, ScorerOptions options) {
     config = checkpoint.config();
-    // Each overridable initializer is a warning, so the level comes first.
-    environment =
-        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "whetstream");
+    environment = OnnxRuntime.environment();
     OnnxExporter exporter = new OnnxExporter(checkpoint, options.int8());
     Path directory =
         options.cache() == null
