@@ -26,6 +26,7 @@ final class GraphBuilder {
   private final ProtoWriter outputs = new ProtoWriter();
   private final Map<String, String> constants = new LinkedHashMap<>();
   private int values;
+  private boolean contributed;
 
   /** Attributes of a node. */
   static final class Attributes {
@@ -79,6 +80,14 @@ final class GraphBuilder {
     node.text(2, output).text(3, output).text(4, operator);
     byte[] fields = attributes.fields.toBytes();
     nodes.bytes(1, concat(node.toBytes(), fields));
+  }
+
+  /** An operator that only ONNX Runtime has. */
+  String contributed(String operator, String... operands) {
+    contributed = true;
+    Attributes domain = attributes();
+    domain.fields.text(7, "com.microsoft");
+    return node(operator, domain, operands);
   }
 
   private static byte[] concat(byte[] first, byte[] second) {
@@ -210,6 +219,9 @@ final class GraphBuilder {
     ProtoWriter model =
         new ProtoWriter().number(1, IR_VERSION).text(2, "whetstream").bytes(7, graph);
     model.message(8, new ProtoWriter().text(1, "").number(2, OPSET));
+    if (contributed) {
+      model.message(8, new ProtoWriter().text(1, "com.microsoft").number(2, 1));
+    }
     metadata.forEach((key, value) -> entry(model, 14, key, value));
     return model.toBytes();
   }

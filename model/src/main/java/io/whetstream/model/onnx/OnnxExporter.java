@@ -56,7 +56,8 @@ public final class OnnxExporter {
   /**
    * @param int8 whether linear layers multiply in 8-bit integers: weights symmetric per output
    *     channel, activations symmetric per token, so that a row's result does not depend on its
-   *     neighbours. LoRA, attention and norms stay in 32 bit
+   *     neighbours. LoRA, attention and norms stay in 32 bit. Such a graph uses an operator that
+   *     only ONNX Runtime has, and only on the CPU
    */
   public OnnxExporter(Checkpoint checkpoint, boolean int8) {
     this.checkpoint = checkpoint;
@@ -145,18 +146,32 @@ public final class OnnxExporter {
               "Transpose",
               GraphBuilder.attributes().integers("perm", 1, 0),
               weight(name + ".weight"));
-      String y = int8 ? multiplyInt8(x, transposed) : g.node("MatMul", x, transposed);
+      String y = int8 ? multiplyInt8(x, transposed, checkpoint.info(name + ".weight").shape()[1]) : g.node("MatMul", x, transposed);
       return bias ? g.node("Add", y, weight(name + ".bias")) : y;
     }
 
     /** The operators on the weight alone are folded when the graph is loaded. */
-    private String multiplyInt8(String x, String weight) {
+    private String multiplyInt8(String x, String weight, long inputs) {
       String columnScale = scale(weight, 0);
       String columns = cast(g.node("Round", g.node("Div", weight, columnScale)), GraphBuilder.INT8);
       String rowScale = scale(x, -1);
-      String rows = cast(g.node("Round", g.node("Div", x, rowScale)), GraphBuilder.INT8);
-      String product = toFloat(g.node("MatMulInteger", rows, columns));
-      return g.node("Mul", g.node("Mul", product, rowScale), columnScale);
+      // Activations are stored as unsigned bytes around 128: signed times signed has no fast kernel.
+      String zero = g.scalarByte(GraphBuilder.UINT8, 128);
+      String zeros = g.node("Expand", zero, g.node("Shape", rowScale));
+      String rows =
+          g.node(
+              "QuantizeLinear",
+              GraphBuilder.attributes()
+                  .integer("axis", -1)
+                  .integer("block_size", inputs),
+              x,
+              rowScale,
+              zeros);
+      String scales = g.node("Squeeze", columnScale, g.constant(0));
+      String product =
+          g.contributed(
+              "MatMulIntegerToFloat", rows, columns, g.scalar(1f), scales, zero);
+      return g.node("Mul", product, rowScale);
     }
 
     /** Largest magnitude along an axis over 127, never 0. */

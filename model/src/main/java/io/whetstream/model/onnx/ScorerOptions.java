@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
  * @param device {@code cpu} or {@code gpu:N} (ONNX Runtime's CUDA provider)
  * @param threads threads of one call; 0 leaves it to ONNX Runtime (all cores). Callers times
  *     threads should equal the cores
- * @param int8 linear layers in 8-bit integers, symmetric per token
+ * @param int8 linear layers in 8-bit integers, symmetric per token; CPU only
  * @param maxBatch most rows computed at once
  * @param cache directory of exported graphs; null for {@code .whetstream/onnx} in the model
  *     directory
@@ -26,6 +26,9 @@ public record ScorerOptions(
     if (!DEVICE.matcher(device).matches()) {
       throw new BadInputException(
           "scoring device '" + device + "' is not known; use cpu or gpu:N, for example gpu:0");
+    }
+    if (int8 && !device.equals("cpu")) {
+      throw new BadInputException("int8 scoring runs on the CPU only, not on " + device);
     }
     if (threads < 0) {
       throw new BadInputException("scoring threads must be 0 or more, not " + threads);

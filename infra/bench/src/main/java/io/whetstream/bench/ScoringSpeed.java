@@ -1,0 +1,352 @@
+package io.whetstream.bench;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtSession;
+import io.whetstream.model.adapter.AdapterArtifact;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterManifest;
+import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.FloatTensor;
+import io.whetstream.model.eval.Recall;
+import io.whetstream.model.eval.Retrieval;
+import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.onnx.ActiveAdapter;
+import io.whetstream.model.onnx.OnnxExporter;
+import io.whetstream.model.onnx.Scorer;
+import io.whetstream.model.onnx.ScorerAdapter;
+import io.whetstream.model.onnx.ScorerOptions;
+import io.whetstream.model.scenes.Captioner;
+import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.model.scenes.Scene;
+import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.model.scenes.SceneRenderer;
+import io.whetstream.model.scenes.SceneSets;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/**
+ * Speed of the scoring engine: against a hand-timed loop over the bare session, with and without
+ * LoRA, in 32 bit and int8; what a swap costs; what int8 changes on drawn scenes. All rounds of
+ * what is compared are interleaved, figures are medians over rounds.
+ */
+@Command(
+    name = "scoring-speed",
+    mixinStandardHelpOptions = true,
+    description = "Measures the scoring engine and prints rows of a Markdown table.")
+public final class ScoringSpeed implements Callable<Integer> {
+  private static final int LENGTH = 64;
+
+  @Option(names = "--threads", defaultValue = "1")
+  int threads;
+
+  @Option(names = "--batch", defaultValue = "8")
+  int batch;
+
+  @Option(names = "--rounds", defaultValue = "25")
+  int rounds;
+
+  @Option(names = "--adapter", description = "Demo-base adapter for the int8 rows (optional).")
+  Path adapterDirectory;
+
+  @Option(names = "--model", description = "Base of that adapter; default: the demo base.")
+  Path base;
+
+  private final Random random = new Random(2);
+
+  public static void main(String[] args) {
+    System.exit(new CommandLine(new ScoringSpeed()).execute(args));
+  }
+
+  @Override
+  public Integer call() throws IOException, OrtException {
+    Path work = Files.createTempDirectory("whetstream-scoring-speed");
+    try {
+      Path model = SyntheticModel.write(work.resolve("model"));
+      throughput(model);
+      int8OnScenes();
+    } finally {
+      try (var files = Files.walk(work)) {
+        files.sorted(java.util.Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+      }
+    }
+    return 0;
+  }
+
+  private void throughput(Path model) throws OrtException {
+    ScorerOptions options = ScorerOptions.defaults().withThreads(threads).withMaxBatch(batch);
+    try (Scorer exact = Scorer.open(model, options);
+        Scorer small = Scorer.open(model, options.withInt8(true));
+        BareSession bare = new BareSession(model);
+        ScorerAdapter lora = exact.load(adapter(exact, 16, 1));
+        ScorerAdapter smallLora = small.load(adapter(small, 16, 1))) {
+      List<long[]> rows = new ArrayList<>();
+      List<float[]> pixels = new ArrayList<>();
+      int side = exact.config().vision().imageSize();
+      long[] imageRow = new long[exact.config().imageTokens() + 8];
+      Arrays.fill(imageRow, 1, 1 + exact.config().imageTokens(), exact.config().imageTokenId());
+      for (int i = 0; i < batch; i++) {
+        rows.add(random.longs(LENGTH, 3, 4000).toArray());
+        pixels.add(tensor(1, 3 * side * side, 1).data());
+      }
+      List<long[]> imageRows = java.util.Collections.nCopies(batch, imageRow);
+      bare.fill(rows);
+      Map<String, Runnable> loops = new TreeMap<>();
+      loops.put("1 text, bare session loop", bare::run);
+      loops.put("2 text, scorer", () -> exact.embedRows(exact.base(), true, rows, null));
+      loops.put("3 text, scorer, LoRA r16", () -> exact.embedRows(lora, true, rows, null));
+      loops.put("4 text, scorer, int8", () -> small.embedRows(small.base(), true, rows, null));
+      loops.put(
+          "5 text, scorer, int8, LoRA r16", () -> small.embedRows(smallLora, true, rows, null));
+      loops.put("6 image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
+      loops.put(
+          "7 image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
+      loops.put("8 mining embedding", () -> exact.poolVision(pixels));
+      Map<String, double[]> seconds = new TreeMap<>();
+      for (int round = -3; round < rounds; round++) {
+        for (Map.Entry<String, Runnable> loop : loops.entrySet()) {
+          long start = System.nanoTime();
+          loop.getValue().run();
+          double taken = (System.nanoTime() - start) / 1e9;
+          if (round >= 0) {
+            seconds.computeIfAbsent(loop.getKey(), key -> new double[rounds])[round] = taken;
+          }
+        }
+      }
+      System.out.printf(
+          "d 512, 8 layers, %d tokens, batch %d, %d thread(s), median of %d rounds%n%n",
+          LENGTH, batch, threads, rounds);
+      System.out.println("| what | embeddings/s | over bare |\n|---|---|---|");
+      double reference = median(seconds.get("1 text, bare session loop"));
+      seconds.forEach(
+          (name, values) ->
+              System.out.printf(
+                  Locale.ROOT,
+                  "| %s | %.1f | %.3f |%n",
+                  name.substring(2),
+                  batch / median(values),
+                  reference / median(values)));
+      float[][] one = exact.embedRows(exact.base(), true, rows, null);
+      float[][] two = small.embedRows(small.base(), true, rows, null);
+      System.out.printf(
+          Locale.ROOT, "%nint8 cosine to fp32, random weights, mean: %.5f%n", meanCosine(one, two));
+      swaps(exact);
+    }
+  }
+
+  private void swaps(Scorer scorer) {
+    int count = 2000;
+    List<AdapterArtifact> artifacts = new ArrayList<>();
+    for (int i = 0; i < 8; i++) {
+      artifacts.add(adapter(scorer, 2, i));
+    }
+    AdapterWeights weights = artifacts.get(0).weights();
+    long bytes =
+        weights.lora().values().stream().mapToLong(tensor -> 4L * tensor.data().length).sum();
+    double[] load = new double[count];
+    double[] swap = new double[count];
+    try (ActiveAdapter active = new ActiveAdapter(scorer.load(artifacts.get(0)))) {
+      for (int i = 0; i < count; i++) {
+        long start = System.nanoTime();
+        ScorerAdapter next = scorer.load(artifacts.get((i + 1) % artifacts.size()));
+        long loaded = System.nanoTime();
+        active.swap(next);
+        load[i] = (loaded - start) / 1e3;
+        swap[i] = (System.nanoTime() - loaded) / 1e3;
+      }
+    }
+    System.out.printf(
+        Locale.ROOT,
+        "%nadapter of %.2f MB, %d swaps, microseconds p50 / p99: load (check, convert, native copy)"
+            + " %.0f / %.0f, swap with release of the one before %.1f / %.1f%n",
+        bytes / 1e6,
+        count,
+        quantile(load, 0.5),
+        quantile(load, 0.99),
+        quantile(swap, 0.5),
+        quantile(swap, 0.99));
+  }
+
+  private void int8OnScenes() {
+    Path model = base == null ? DemoBase.directory() : base;
+    PromptTemplates prompts =
+        new PromptTemplates(
+            "<image>[summary of the image in one word :]",
+            "<text>[summary of the text in one word :]");
+    ScorerOptions options = ScorerOptions.defaults().withThreads(threads).withPrompts(prompts);
+    ImageProcessor processor = ImageProcessor.open(model);
+    List<float[]> pixels = new ArrayList<>();
+    List<String> captions = new ArrayList<>();
+    for (Scene scene : SceneSets.retrieval(7, SceneLook.STANDARD, 256)) {
+      pixels.add(processor.pixels(SceneRenderer.render(scene)));
+      captions.add(Captioner.shortCaption(scene));
+    }
+    System.out.println(
+        "\n256 held-out drawn scenes | T2I R@1 | I2T R@1 | mean cosine to fp32\n|---|---|---|---|");
+    float[][] images = null;
+    float[][] texts = null;
+    for (boolean int8 : new boolean[] {false, true}) {
+      try (Scorer scorer = Scorer.open(model, options.withInt8(int8));
+          ScorerAdapter adapter =
+              adapterDirectory == null
+                  ? scorer.base().retain()
+                  : scorer.load(io.whetstream.model.adapter.AdapterCodec.read(adapterDirectory))) {
+        float[][] nowImages = scorer.embedImages(adapter, pixels);
+        float[][] nowTexts = scorer.embedTexts(adapter, captions);
+        int[] groups = IntStream.range(0, pixels.size()).toArray();
+        Recall t2i = Retrieval.recall(nowTexts, nowImages, groups, groups);
+        Recall i2t = Retrieval.recall(nowImages, nowTexts, groups, groups);
+        images = images == null ? nowImages : images;
+        texts = texts == null ? nowTexts : texts;
+        System.out.printf(
+            Locale.ROOT,
+            "| %s | %.3f | %.3f | images %.5f, texts %.5f |%n",
+            int8 ? "int8" : "fp32",
+            t2i.r1(),
+            i2t.r1(),
+            meanCosine(images, nowImages),
+            meanCosine(texts, nowTexts));
+      }
+    }
+  }
+
+  private AdapterArtifact adapter(Scorer scorer, int rank, long seed) {
+    TreeMap<String, FloatTensor> lora = new TreeMap<>();
+    random.setSeed(seed);
+    int width = scorer.dimension();
+    int inner = scorer.config().text().intermediateSize();
+    for (int layer = 0; layer < scorer.config().text().layers(); layer++) {
+      String root = "language_model.model.layers." + layer + ".";
+      for (String name : List.of("q_proj", "k_proj", "v_proj", "o_proj")) {
+        pair(lora, root + "self_attn." + name, rank, width, width);
+      }
+      pair(lora, root + "mlp.gate_proj", rank, width, inner);
+      pair(lora, root + "mlp.up_proj", rank, width, inner);
+      pair(lora, root + "mlp.down_proj", rank, inner, width);
+    }
+    List<String> modules =
+        List.of("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj");
+    AdapterConfig config = new AdapterConfig(rank, rank, false, 0, modules, null, null, 0, 0);
+    AdapterWeights weights = new AdapterWeights(config, lora, null, null, 0);
+    return new AdapterArtifact(
+        weights, AdapterManifest.builder(weights, scorer.baseDigest()).build());
+  }
+
+  private void pair(Map<String, FloatTensor> lora, String module, int rank, int in, int out) {
+    lora.put(module + ".lora_A.weight", tensor(rank, in, 0.05f));
+    lora.put(module + ".lora_B.weight", tensor(out, rank, 0.05f));
+  }
+
+  private FloatTensor tensor(int rows, int columns, float scale) {
+    float[] data = new float[rows * columns];
+    for (int i = 0; i < data.length; i++) {
+      data[i] = (float) random.nextGaussian() * scale;
+    }
+    return new FloatTensor(new long[] {rows, columns}, data);
+  }
+
+  private static double meanCosine(float[][] a, float[][] b) {
+    double sum = 0;
+    for (int i = 0; i < a.length; i++) {
+      for (int j = 0; j < a[i].length; j++) {
+        sum += a[i][j] * (double) b[i][j];
+      }
+    }
+    return sum / a.length;
+  }
+
+  private static double median(double[] values) {
+    return quantile(values, 0.5);
+  }
+
+  private static double quantile(double[] values, double q) {
+    double[] sorted = values.clone();
+    Arrays.sort(sorted);
+    return sorted[(int) Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+  }
+
+  /** What a careful person would write by hand: tensors made once, output in place. */
+  private final class BareSession implements AutoCloseable {
+    private final OrtEnvironment environment =
+        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "whetstream");
+    private final OrtSession session;
+    private final int width;
+    private Map<String, OnnxTensor> inputs;
+    private Map<String, OnnxTensor> outputs;
+
+    BareSession(Path model) throws OrtException {
+      try (Checkpoint checkpoint = Checkpoint.open(model);
+          OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+        OnnxExporter exporter = new OnnxExporter(checkpoint, false);
+        options.setIntraOpNumThreads(threads);
+        options.setInterOpNumThreads(1);
+        options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
+        options.addConfigEntry(
+            "session.model_external_initializers_file_folder_path",
+            exporter.weightsFolder().toString());
+        session = environment.createSession(exporter.export(OnnxExporter.Graph.TEXT), options);
+        width = checkpoint.config().text().hiddenSize();
+      }
+    }
+
+    void fill(List<long[]> rows) throws OrtException {
+      LongBuffer ids = direct(8 * rows.size() * LENGTH).asLongBuffer();
+      LongBuffer last = direct(8 * rows.size()).asLongBuffer();
+      for (long[] row : rows) {
+        ids.put(row);
+        last.put(row.length - 1);
+      }
+      FloatBuffer result = direct(4 * rows.size() * width).asFloatBuffer();
+      inputs =
+          Map.of(
+              "ids",
+              OnnxTensor.createTensor(environment, ids.flip(), new long[] {rows.size(), LENGTH}),
+              "last",
+              OnnxTensor.createTensor(environment, last.flip(), new long[] {rows.size()}));
+      outputs =
+          Map.of(
+              "embedding",
+              OnnxTensor.createTensor(environment, result, new long[] {rows.size(), width}));
+    }
+
+    private static ByteBuffer direct(int bytes) {
+      return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+    }
+
+    void run() {
+      try (OrtSession.Result ignored = session.run(inputs, outputs)) {
+        return;
+      } catch (OrtException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+
+    @Override
+    public void close() throws OrtException {
+      inputs.values().forEach(OnnxTensor::close);
+      outputs.values().forEach(OnnxTensor::close);
+      session.close();
+    }
+  }
+}
