@@ -146,7 +146,10 @@ public final class OnnxExporter {
               "Transpose",
               GraphBuilder.attributes().integers("perm", 1, 0),
               weight(name + ".weight"));
-      String y = int8 ? multiplyInt8(x, transposed, checkpoint.info(name + ".weight").shape()[1]) : g.node("MatMul", x, transposed);
+      String y =
+          int8
+              ? multiplyInt8(x, transposed, checkpoint.info(name + ".weight").shape()[1])
+              : g.node("MatMul", x, transposed);
       return bias ? g.node("Add", y, weight(name + ".bias")) : y;
     }
 
@@ -155,22 +158,20 @@ public final class OnnxExporter {
       String columnScale = scale(weight, 0);
       String columns = cast(g.node("Round", g.node("Div", weight, columnScale)), GraphBuilder.INT8);
       String rowScale = scale(x, -1);
-      // Activations are stored as unsigned bytes around 128: signed times signed has no fast kernel.
+      // Activations are stored as unsigned bytes around 128: signed times signed has no fast
+      // kernel.
       String zero = g.scalarByte(GraphBuilder.UINT8, 128);
       String zeros = g.node("Expand", zero, g.node("Shape", rowScale));
       String rows =
           g.node(
               "QuantizeLinear",
-              GraphBuilder.attributes()
-                  .integer("axis", -1)
-                  .integer("block_size", inputs),
+              GraphBuilder.attributes().integer("axis", -1).integer("block_size", inputs),
               x,
               rowScale,
               zeros);
       String scales = g.node("Squeeze", columnScale, g.constant(0));
       String product =
-          g.contributed(
-              "MatMulIntegerToFloat", rows, columns, g.scalar(1f), scales, zero);
+          g.contributed("MatMulIntegerToFloat", rows, columns, g.scalar(1f), scales, zero);
       return g.node("Mul", product, rowScale);
     }
 
