@@ -1,5 +1,6 @@
 package io.whetstream.cli;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.BadInputException;
@@ -8,6 +9,9 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.SafeTensorsWriter;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
+import io.whetstream.model.onnx.Scorer;
+import io.whetstream.model.onnx.ScorerAdapter;
+import io.whetstream.model.onnx.ScorerOptions;
 import io.whetstream.model.pairs.CaptionedImage;
 import io.whetstream.model.pairs.PairsFile;
 import java.io.PrintWriter;
@@ -16,6 +20,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -30,8 +35,16 @@ final class EmbedCommand implements Callable<Integer> {
 
   /** Engines that compute embeddings. */
   enum Engine {
-    DJL
+    /** DJL: the trainer's forward pass. */
+    DJL,
+    /** ONNX Runtime: the scoring engine. */
+    ONNX,
+    /** Both; the vectors written are DJL's. */
+    BOTH
   }
+
+  /** How far the engines may be apart. */
+  static final double AGREEMENT = 1e-4;
 
   /** The result with {@code --json}. */
   record Result(
@@ -43,6 +56,7 @@ final class EmbedCommand implements Callable<Integer> {
       String adapterDigest,
       int skippedPairs,
       int truncatedCaptions,
+      @JsonInclude(JsonInclude.Include.NON_NULL) Double maxAbsDifference,
       double seconds) {}
 
   @Mixin private ModelOptions model;
@@ -59,10 +73,17 @@ final class EmbedCommand implements Callable<Integer> {
 
   @Option(
       names = "--engine",
-      paramLabel = "djl",
+      paramLabel = "djl|onnx|both",
       defaultValue = "djl",
-      description = "What computes (default: djl).")
+      description =
+          "What computes: the trainer's forward pass, the scoring engine, or both (then the"
+              + " largest difference is reported; default: djl).")
   private Engine engine;
+
+  @Option(
+      names = "--check",
+      description = "With --engine both: fail if the engines differ by more than 1e-4.")
+  private boolean check;
 
   @Option(
       names = "--pairs",
@@ -83,6 +104,9 @@ final class EmbedCommand implements Callable<Integer> {
   @Override
   public Integer call() throws JsonProcessingException {
     requireDirectoryOf(out);
+    if (check && engine != Engine.BOTH) {
+      throw new BadInputException("--check needs --engine both");
+    }
     long start = System.nanoTime();
     PrintWriter err = result.err();
     List<PairEmbedder.Row<String>> rows = rows(pairs, badPairs, err);
@@ -92,11 +116,36 @@ final class EmbedCommand implements Callable<Integer> {
       AdapterWeights weights = adapter == null ? null : adapter.weights();
       List<PairEmbedder.Embedded<String>> embedded;
       PairLoader loader;
-      try (Lvlm lvlm = Lvlm.open(base.checkpoint(), compute.options())) {
-        Embedder embedder = new Embedder(lvlm, base.tokenizer(), prompts.templates(), CHUNK);
-        loader = new PairLoader(base, embedder.sequences(weights), err);
-        embedded =
-            new PairEmbedder(embedder, weights, loader, badPairs, err).embed(rows, "embedding");
+      EngineDifference difference = new EngineDifference();
+      try (Lvlm lvlm =
+              engine == Engine.ONNX ? null : Lvlm.open(base.checkpoint(), compute.options());
+          Scorer scorer =
+              engine == Engine.DJL
+                  ? null
+                  : Scorer.open(
+                      model.directory(),
+                      ScorerOptions.defaults()
+                          .withDevice(compute.options().device().replace("auto", "cpu"))
+                          .withThreads(compute.options().threads())
+                          .withPrompts(prompts.templates()));
+          ScorerAdapter handle =
+              scorer == null
+                  ? null
+                  : adapter == null ? scorer.base().retain() : scorer.load(adapter)) {
+        Embedder embedder =
+            lvlm == null ? null : new Embedder(lvlm, base.tokenizer(), prompts.templates(), CHUNK);
+        loader = new PairLoader(base, base.sequences(weights, prompts.templates()), err);
+        Function<List<float[]>, float[][]> images =
+            pixels ->
+                difference.first(
+                    embedder == null ? null : embedder.embedImages(weights, pixels),
+                    scorer == null ? null : scorer.embedImages(handle, pixels));
+        Function<List<long[]>, float[][]> texts =
+            ids ->
+                difference.first(
+                    embedder == null ? null : embedder.embedTexts(weights, ids),
+                    scorer == null ? null : scorer.embedCaptions(handle, ids));
+        embedded = new PairEmbedder(images, texts, loader, badPairs, err).embed(rows, "embedding");
       }
       requireSome(embedded, pairs);
       int n = embedded.size();
@@ -133,9 +182,28 @@ final class EmbedCommand implements Callable<Integer> {
               adapterDigest,
               badPairs.count(),
               loader.truncated(),
+              engine == Engine.BOTH ? difference.largest() : null,
               seconds),
           String.format(
-              Locale.ROOT, "%d pairs, %d dimensions, in %s (%.1f s)", n, dimension, out, seconds));
+                  Locale.ROOT,
+                  "%d pairs, %d dimensions, in %s (%.1f s)",
+                  n,
+                  dimension,
+                  out,
+                  seconds)
+              + (engine == Engine.BOTH
+                  ? String.format(
+                      Locale.ROOT, "; largest difference of engines %.2e", difference.largest())
+                  : ""));
+      if (check && !(difference.largest() <= AGREEMENT)) {
+        throw new BadInputException(
+            String.format(
+                Locale.ROOT,
+                "the engines differ by %.2e, more than %.0e, on %s",
+                difference.largest(),
+                AGREEMENT,
+                model.directory()));
+      }
     }
     return 0;
   }

@@ -9,6 +9,7 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.lvlm.SequenceBuilder;
 import io.whetstream.model.text.TextTokenizer;
 import java.nio.file.Path;
 
@@ -112,6 +113,18 @@ final class OfflineModel implements AutoCloseable {
             weights.logitScale());
     return new AdapterArtifact(
         prompted, io.whetstream.model.adapter.AdapterManifest.builder(prompted, base).build());
+  }
+
+  /** The sequences an adapter (null: the base) is read with. */
+  SequenceBuilder sequences(AdapterWeights adapter, PromptTemplates basePrompts) {
+    return adapter == null
+        ? new SequenceBuilder(tokenizer, config(), basePrompts, 0, 0)
+        : new SequenceBuilder(
+            tokenizer,
+            config(),
+            new PromptTemplates(adapter.config().imageTemplate(), adapter.config().textTemplate()),
+            adapter.config().softImage(),
+            adapter.config().softText());
   }
 
   @Override

@@ -40,11 +40,29 @@ final class PairEmbedder {
       PairLoader loader,
       BadPairs badPairs,
       PrintWriter err) {
+    this(
+        pixels -> embedder.embedImages(adapter, pixels),
+        ids -> embedder.embedTexts(adapter, ids),
+        loader,
+        badPairs,
+        err);
+  }
+
+  /**
+   * @param images vectors of processed images
+   * @param texts vectors of captions' token ids
+   */
+  PairEmbedder(
+      Function<List<float[]>, float[][]> images,
+      Function<List<long[]>, float[][]> texts,
+      PairLoader loader,
+      BadPairs badPairs,
+      PrintWriter err) {
     this.loader = loader;
     this.badPairs = badPairs;
     this.err = err;
-    this.images = pixels -> embedder.embedImages(adapter, pixels);
-    this.texts = ids -> embedder.embedTexts(adapter, ids);
+    this.images = images;
+    this.texts = texts;
   }
 
   /** Embeds rows in order; those that cannot be used are handed to the policy. */

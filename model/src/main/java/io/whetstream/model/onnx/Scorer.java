@@ -191,9 +191,21 @@ public final class Scorer implements AutoCloseable {
     if (adapter.sequences() == null) {
       throw noTokenizer();
     }
-    List<long[]> rows = new ArrayList<>(captions.size());
+    List<long[]> ids = new ArrayList<>(captions.size());
     for (String caption : captions) {
-      rows.add(adapter.sequences().textRow(tokenizer.encode(caption), true));
+      ids.add(tokenizer.encode(caption));
+    }
+    return embedCaptions(adapter, ids);
+  }
+
+  /** {@link #embedTexts} of captions as token ids without special tokens. */
+  public float[][] embedCaptions(ScorerAdapter adapter, List<long[]> captions) {
+    if (adapter.sequences() == null) {
+      throw noTokenizer();
+    }
+    List<long[]> rows = new ArrayList<>(captions.size());
+    for (long[] caption : captions) {
+      rows.add(adapter.sequences().textRow(caption, true));
     }
     return embed(adapter, true, rows, null);
   }
