@@ -16,9 +16,7 @@ public record PretrainingExample(Kind kind, RgbImage image, String prompt, Strin
     LONG,
     /** Nine objects in reading order: what makes it tell shapes apart early. */
     GRID,
-    /** A short caption, asked for with the words fine-tuning starts from. */
-    SHORT,
-    /** One word that fits. */
+    /** One word that fits, asked for with a prompt. */
     WORD,
     /** No image: captions, definitions and spelling, with every word there is. */
     TEXT

@@ -18,6 +18,7 @@ public final class PretrainingStream {
   /** The text prompt that fine-tuning starts from. */
   public static final String TEXT_PROMPT = "short summary of the text :";
 
+  private static final String WORD_PROMPT = "in one word :";
   private static final String IMAGE_WORD_PROMPT = "short summary of the image in one word :";
   private static final String TEXT_WORD_PROMPT = "short summary of the text in one word :";
   private static final double GRID_PHASE = 0.35;
@@ -56,17 +57,12 @@ public final class PretrainingStream {
         yield new PretrainingExample(
             Kind.LONG, SceneRenderer.render(scene), "", Captioner.longCaption(scene));
       }
-      case SHORT -> {
-        Scene scene = seen.scene(index);
-        yield new PretrainingExample(
-            Kind.SHORT, SceneRenderer.render(scene), IMAGE_PROMPT, Captioner.shortCaption(scene));
-      }
       case WORD -> {
         Scene scene = seen.scene(index);
         yield new PretrainingExample(
             Kind.WORD,
             SceneRenderer.render(scene),
-            draws.of(List.of("", "in one word :", IMAGE_WORD_PROMPT)),
+            draws.of(List.of(WORD_PROMPT, IMAGE_WORD_PROMPT)),
             draws.of(Captioner.words(scene)));
       }
       case TEXT -> text(index, draws);
@@ -75,11 +71,9 @@ public final class PretrainingStream {
 
   private Kind kind(long index, double u) {
     if (index < GRID_PHASE * length) {
-      return u < 0.78 ? Kind.GRID : u < 0.88 ? Kind.LONG : u < 0.92 ? Kind.WORD : Kind.TEXT;
+      return u < 0.70 ? Kind.GRID : u < 0.78 ? Kind.LONG : u < 0.90 ? Kind.WORD : Kind.TEXT;
     }
-    return u < 0.66
-        ? Kind.LONG
-        : u < 0.74 ? Kind.GRID : u < 0.82 ? Kind.SHORT : u < 0.90 ? Kind.WORD : Kind.TEXT;
+    return u < 0.52 ? Kind.LONG : u < 0.58 ? Kind.GRID : u < 0.82 ? Kind.WORD : Kind.TEXT;
   }
 
   PretrainingExample text(long index, Draws draws) {
@@ -87,17 +81,15 @@ public final class PretrainingStream {
     String prompt = "";
     String text;
     double u = draws.unit();
-    if (u < 0.30) {
+    if (u < 0.15) {
       text = Captioner.longCaption(scene);
-    } else if (u < 0.55) {
+    } else if (u < 0.30) {
       text = Captioner.shortCaption(scene);
-    } else if (u < 0.70) {
-      prompt = Captioner.longCaption(scene) + ' ' + TEXT_PROMPT;
-      text = Captioner.shortCaption(scene);
-    } else if (u < 0.80) {
-      prompt = Captioner.shortCaption(scene) + ' ' + TEXT_WORD_PROMPT;
+    } else if (u < 0.85) {
+      String caption = u < 0.55 ? Captioner.longCaption(scene) : Captioner.shortCaption(scene);
+      prompt = caption + ' ' + draws.of(List.of(WORD_PROMPT, TEXT_WORD_PROMPT));
       text = draws.of(Captioner.words(scene));
-    } else if (u < 0.92) {
+    } else if (u < 0.94) {
       text = draws.of(Vocabulary.DEFINITIONS);
     } else {
       // Without a space before it, a word is read letter by letter: "red" in bytes, then in one.
