@@ -134,8 +134,8 @@ public final class LearningCurve implements Callable<Integer> {
       }
       compositional = SceneSets.compositional(7, SceneLook.STANDARD, items);
       System.out.println(
-          "| run | seed | pairs | T2I R@1 | I2T R@1 | swap | relation | replace | add | ntp acc |"
-              + " pairs/s |\n|---|---|---|---|---|---|---|---|---|---|---|");
+          "| run | seed | pairs | T2I R@1 | I2T R@1 | swap | relation | replace | add | in batch |"
+              + " ntp acc | pairs/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|");
       for (Negatives kind : negatives) {
         for (long seed : seeds) {
           run(model, tokenizer, kind, seed);
@@ -179,6 +179,8 @@ public final class LearningCurve implements Callable<Integer> {
       double seconds = 0;
       double accuracy = Double.NaN;
       for (int point : at) {
+        double hits = 0;
+        int steps = 0;
         while (seen < point) {
           List<Scene> scenes = new ArrayList<>();
           if (kind == Negatives.HARD) {
@@ -198,6 +200,8 @@ public final class LearningCurve implements Callable<Integer> {
             throw new IllegalStateException("step skipped: " + report);
           }
           seconds += report.seconds();
+          hits += report.recallT2i() + report.recallI2t();
+          steps++;
           accuracy = report.nextTokenAccuracy();
           seen += pairs.size();
         }
@@ -207,13 +211,14 @@ public final class LearningCurve implements Callable<Integer> {
         SortedMap<String, Compositional.Score> kinds = compositional(embedder, tokenizer, weights);
         System.out.printf(
             Locale.ROOT,
-            "| %s | %d | %d | %.3f | %.3f | %s | %.3f | %.1f |%n",
+            "| %s | %d | %d | %.3f | %.3f | %s | %.3f | %.3f | %.1f |%n",
             name,
             seed,
             seen,
             recall[0],
             recall[1],
             row(kinds),
+            hits / (2 * steps),
             accuracy,
             seen / Math.max(seconds, 1e-9));
         System.out.flush();
