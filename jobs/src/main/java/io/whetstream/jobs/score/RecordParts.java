@@ -9,12 +9,17 @@ import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.connectors.registry.AdapterRegistry;
+import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * The parts of a real job: ONNX Runtime, records in the configured format, adapters from their
@@ -62,18 +67,21 @@ final class RecordParts implements ScoreParts {
     }
   }
 
+  private AdapterRegistry registry() {
+    return AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
+  }
+
   @Override
   public LoadedAdapter.Loader loader(Embedder embedder) {
+    AdapterRegistry registry = registry();
     return wanted -> {
       AdapterAnnouncement announced;
       synchronized (this) {
         announced = announcements().get(wanted.digest());
       }
       AdapterArtifact artifact =
-          announced == null
-              ? AdapterFiles.read(
-                  config.registry().uri() + "/" + wanted.digest(), wanted.digest(), null)
-              : AdapterFiles.read(announced.uri(), announced.digest(), announced.manifestDigest());
+          registry.read(
+              wanted.digest(), announced == null ? null : announced.manifestDigest());
       return new LoadedAdapter(
           wanted, ((OnnxEmbedder) embedder).load(artifact), artifact.manifest().calibration());
     };
@@ -81,7 +89,21 @@ final class RecordParts implements ScoreParts {
 
   @Override
   public List<AdapterVersion> newestInRegistry() {
-    return List.of();
+    return registry().list().stream()
+        .map(AdapterRegistry.Entry::manifest)
+        .filter(manifest -> config.adapterStream().equals(manifest.stream()))
+        .filter(manifest -> manifest.version() != null)
+        .map(
+            manifest ->
+                new AdapterVersion(
+                    manifest.version().epoch(), manifest.version().n(), manifest.digest()))
+        .sorted(Comparator.reverseOrder())
+        .toList();
+  }
+
+  @Override
+  public void pin(Set<String> digests, Duration validFor) {
+    registry().pin(config.name(), digests, validFor);
   }
 
   private <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {

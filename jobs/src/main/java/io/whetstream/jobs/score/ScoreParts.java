@@ -2,7 +2,9 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.kafka.Topics;
 import java.io.Serializable;
+import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 
 /** How the matcher reaches model, registry and record formats. */
 interface ScoreParts extends Serializable {
@@ -13,6 +15,9 @@ interface ScoreParts extends Serializable {
   Embedder embedder();
 
   LoadedAdapter.Loader loader(Embedder embedder);
+
+  /** Keeps adapters from being pruned while this job may need them. May block. */
+  void pin(Set<String> digests, Duration validFor);
 
   /** Versions in the registry, newest first, for when nothing announced can be used. */
   List<AdapterVersion> newestInRegistry();

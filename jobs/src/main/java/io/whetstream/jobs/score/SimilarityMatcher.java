@@ -11,8 +11,10 @@ import io.whetstream.connectors.types.Read;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -77,6 +79,9 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   /** Vectors of items, if asked for. */
   static final OutputTag<Embedding> VECTORS =
       new OutputTag<>("vectors", TypeInformation.of(Embedding.class));
+
+  /** An adapter in use is kept this long after the job was last seen. */
+  private static final Duration PIN = Duration.ofHours(1);
 
   private static final long WORK_INTERVAL_MILLIS = 1;
   private static final long IDLE_POLL_NANOS = 1_000_000;
@@ -195,6 +200,40 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     started = true;
     // Answers gathered while starting are sent with the first turn of the task.
     scheduleWork();
+    renewPin();
+  }
+
+  /** Says in the registry which adapters this job may still need, and again before that runs out. */
+  private void renewPin() {
+    if (!isFirst()) {
+      return;
+    }
+    pin();
+    getProcessingTimeService()
+        .registerTimer(
+            getProcessingTimeService().getCurrentProcessingTime() + PIN.toMillis() / 3,
+            time -> renewPin());
+  }
+
+  private void pin() {
+    Set<String> digests = new HashSet<>();
+    for (AdapterVersion version : Arrays.asList(engine.serving(), engine.next())) {
+      if (version != null && !version.isBase()) {
+        digests.add(version.digest());
+      }
+    }
+    if (!digests.isEmpty()) {
+      shared
+          .background()
+          .execute(
+              () -> {
+                try {
+                  parts.pin(digests, PIN);
+                } catch (RuntimeException e) {
+                  LOGGER.warn("adapters could not be pinned: {}", Reasons.of(e));
+                }
+              });
+    }
   }
 
   private void registerMetrics() {
@@ -516,6 +555,9 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
           from,
           nanos / 1000,
           engine.activeQueries());
+      if (isFirst()) {
+        pin();
+      }
     }
   }
 

@@ -35,13 +35,13 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
@@ -145,13 +145,12 @@ class ScoreJobTest {
   }
 
   private AdapterArtifact publish(AdapterArtifact artifact) {
-    Path at = registry.resolve(artifact.digest());
-    AdapterCodec.write(at, artifact);
-    announce(artifact, at);
+    AdapterCodec.write(at(artifact), artifact);
+    announce(artifact);
     return artifact;
   }
 
-  private void announce(AdapterArtifact artifact, Path at) {
+  private void announce(AdapterArtifact artifact) {
     adapters.put(artifact.digest(), artifact);
     var manifest = artifact.manifest();
     send(
@@ -165,7 +164,7 @@ class ScoreJobTest {
             manifest.manifestDigest(),
             null,
             manifest.baseDigest(),
-            at.toString(),
+            at(artifact).toString(),
             manifest.step(),
             0,
             Map.of(),
@@ -310,70 +309,93 @@ class ScoreJobTest {
     query("words", caption(5), null, MatchKind.TEXT_TEXT, 0.99999);
     AdapterArtifact good = publish(adapter(1));
     JobID job = submit(config());
-    List<String> refused = new ArrayList<>();
-
-    AdapterArtifact flipped = adapter(2);
-    Path at = registry.resolve(flipped.digest());
-    AdapterCodec.write(at, flipped);
-    Path tensors = at.resolve("lora/adapter_model.safetensors");
-    byte[] bytes = Files.readAllBytes(tensors);
-    bytes[bytes.length - 3] ^= 1;
-    Files.write(tensors, bytes);
-    refused.add(flipped.digest());
-    announce(flipped, at);
     awaitItemUnder(good, "a");
-
-    AdapterArtifact truncated = adapter(3);
-    at = registry.resolve(truncated.digest());
-    AdapterCodec.write(at, truncated);
-    tensors = at.resolve("lora/adapter_model.safetensors");
-    bytes = Files.readAllBytes(tensors);
-    Files.write(tensors, Arrays.copyOf(bytes, bytes.length - 100));
-    refused.add(truncated.digest());
-    announce(truncated, at);
+    AdapterArtifact flipped = adapter(2);
+    damage(flipped, bytes -> bytes[bytes.length - 3] ^= 1);
+    announce(flipped);
     awaitItemUnder(good, "b");
-
-    AdapterArtifact missing = adapter(4);
-    at = registry.resolve(missing.digest());
-    AdapterCodec.write(at, missing);
-    Files.delete(at.resolve("prompt_text/adapter_model.safetensors"));
-    refused.add(missing.digest());
-    announce(missing, at);
+    AdapterArtifact foreign = publish(TinyModel.adapter(5, 4, "f".repeat(64), Calibration.NONE));
     awaitItemUnder(good, "c");
-
-    AdapterArtifact foreign = TinyModel.adapter(5, 4, "f".repeat(64), Calibration.NONE);
-    refused.add(publish(foreign).digest());
-    awaitItemUnder(good, "d");
-
-    AdapterArtifact notANumber = adapter(6);
-    at = registry.resolve(notANumber.digest());
-    AdapterCodec.write(at, notANumber);
-    tensors = at.resolve("lora/adapter_model.safetensors");
-    bytes = Files.readAllBytes(tensors);
-    ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putFloat(bytes.length - 4, Float.NaN);
-    Files.write(tensors, bytes);
-    refused.add(notANumber.digest());
-    announce(notANumber, at);
-    awaitItemUnder(good, "e");
-
-    // The files of a rank that the manifest does not speak of.
-    AdapterArtifact otherRank = adapter(7);
-    at = registry.resolve(otherRank.digest());
-    AdapterCodec.write(at, otherRank);
-    Path donor = directory.resolve("donor");
-    AdapterCodec.write(donor, TinyModel.adapter(8, 8, embedder.baseDigest(), Calibration.NONE));
-    Files.write(
-        at.resolve("lora/adapter_model.safetensors"),
-        Files.readAllBytes(donor.resolve("lora/adapter_model.safetensors")));
-    refused.add(otherRank.digest());
-    announce(otherRank, at);
-    awaitItemUnder(good, "f");
-
     AdapterArtifact last =
         publish(TinyModel.adapter(9, 8, embedder.baseDigest(), Calibration.NONE));
-    awaitItemUnder(last, "g");
+    awaitItemUnder(last, "d");
     cluster.cancel(job);
-    assertFalse(alerts().stream().anyMatch(alert -> refused.contains(alert.adapterDigest())));
+    assertFalse(
+        alerts().stream()
+            .map(Alert::adapterDigest)
+            .anyMatch(Set.of(flipped.digest(), foreign.digest())::contains));
+  }
+
+  @Test
+  void everyKindOfCorruptAdapterIsRefusedWithTheReason() throws Exception {
+    AdapterArtifact good = publish(adapter(1));
+    LoadedAdapter.Loader loader = new RecordParts(config()).loader(embedder);
+    loader.load(versionOf(good)).adapter().close();
+
+    AdapterArtifact flipped = adapter(2);
+    damage(flipped, bytes -> bytes[bytes.length - 3] ^= 1);
+    assertRefused(loader, flipped, "damaged");
+
+    AdapterArtifact truncated = adapter(3);
+    AdapterCodec.write(at(truncated), truncated);
+    byte[] whole = Files.readAllBytes(tensors(truncated));
+    Files.write(tensors(truncated), Arrays.copyOf(whole, whole.length - 100));
+    assertRefused(loader, truncated, "adapter_model.safetensors");
+
+    AdapterArtifact missing = adapter(4);
+    AdapterCodec.write(at(missing), missing);
+    Files.delete(at(missing).resolve("prompt_text/adapter_model.safetensors"));
+    assertRefused(loader, missing, "prompt_text/adapter_model.safetensors");
+
+    AdapterArtifact foreign = TinyModel.adapter(5, 4, "f".repeat(64), Calibration.NONE);
+    AdapterCodec.write(at(foreign), foreign);
+    assertRefused(loader, foreign, "base model");
+
+    AdapterArtifact notANumber = adapter(6);
+    damage(
+        notANumber,
+        bytes ->
+            ByteBuffer.wrap(bytes)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putFloat(bytes.length - 4, Float.NaN));
+    assertRefused(loader, notANumber, "NaN");
+
+    // The tensors of a rank that the manifest does not speak of.
+    AdapterArtifact otherRank = adapter(7);
+    AdapterCodec.write(at(otherRank), otherRank);
+    AdapterArtifact donor = TinyModel.adapter(8, 8, embedder.baseDigest(), Calibration.NONE);
+    AdapterCodec.write(at(donor), donor);
+    Files.write(tensors(otherRank), Files.readAllBytes(tensors(donor)));
+    assertRefused(loader, otherRank, "shape");
+
+    assertRefused(loader, adapter(10), adapter(10).digest());
+  }
+
+  private static AdapterVersion versionOf(AdapterArtifact artifact) {
+    var version = artifact.manifest().version();
+    return new AdapterVersion(version.epoch(), version.n(), artifact.digest());
+  }
+
+  private void assertRefused(
+      LoadedAdapter.Loader loader, AdapterArtifact artifact, String expected) {
+    BadInputException refused =
+        assertThrows(BadInputException.class, () -> loader.load(versionOf(artifact)));
+    assertTrue(refused.getMessage().contains(expected), refused.getMessage());
+  }
+
+  private Path at(AdapterArtifact artifact) {
+    return registry.resolve("adapters").resolve(artifact.digest());
+  }
+
+  private Path tensors(AdapterArtifact artifact) {
+    return at(artifact).resolve("lora/adapter_model.safetensors");
+  }
+
+  private void damage(AdapterArtifact artifact, Consumer<byte[]> change) throws Exception {
+    AdapterCodec.write(at(artifact), artifact);
+    byte[] bytes = Files.readAllBytes(tensors(artifact));
+    change.accept(bytes);
+    Files.write(tensors(artifact), bytes);
   }
 
   /** Sends matching items until one is alerted under an adapter. */

@@ -6,6 +6,7 @@ import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 
@@ -43,6 +44,9 @@ final class WordParts implements ScoreParts {
   public List<AdapterVersion> newestInRegistry() {
     return List.of();
   }
+
+  @Override
+  public void pin(Set<String> digests, Duration validFor) {}
 
   @Override
   public Topics topics() {
