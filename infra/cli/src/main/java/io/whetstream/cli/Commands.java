@@ -18,6 +18,8 @@ final class Commands {
     commands.add(new ExportOnnxCommand());
     commands.add(new DemoCommand());
     commands.add(new JobCommand());
+    commands.add(new ExplainCommand());
+    commands.add(new BacktestCommand());
     commands.add(new DoctorCommand());
     return commands;
   }

@@ -80,8 +80,7 @@ final class RecordParts implements ScoreParts {
         announced = announcements().get(wanted.digest());
       }
       AdapterArtifact artifact =
-          registry.read(
-              wanted.digest(), announced == null ? null : announced.manifestDigest());
+          registry.read(wanted.digest(), announced == null ? null : announced.manifestDigest());
       return new LoadedAdapter(
           wanted, ((OnnxEmbedder) embedder).load(artifact), artifact.manifest().calibration());
     };

@@ -91,6 +91,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private final boolean readFirst;
 
   private transient ListState<byte[]> state;
+  private transient ListState<byte[]> sketches;
   private transient List<MatcherState> restored;
   private transient SharedResources shared;
   private transient MatchEngine engine;
@@ -138,6 +139,11 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             .getOperatorStateStore()
             .getUnionListState(
                 new ListStateDescriptor<>("matcher", BytePrimitiveArraySerializer.INSTANCE));
+    sketches =
+        context
+            .getOperatorStateStore()
+            .getListState(
+                new ListStateDescriptor<>("sketches", BytePrimitiveArraySerializer.INSTANCE));
     restored = new ArrayList<>();
     for (byte[] each : state.get()) {
       restored.add(MatcherState.fromBytes(each));
@@ -163,6 +169,13 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
                     first ? accepted : Map.of(),
                     first ? refused : Map.of())
                 .toBytes()));
+    List<byte[]> kept = new ArrayList<>();
+    for (Map.Entry<String, KindThresholds> each : engine.thresholds().entrySet()) {
+      kept.add(
+          new SketchState(engine.serving().digest(), each.getKey(), each.getValue().toBytes())
+              .toBytes());
+    }
+    sketches.update(kept);
   }
 
   private boolean isFirst() {
@@ -197,13 +210,23 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             new EngineEvents());
     startUp();
     restored = null;
+    for (byte[] each : sketches.get()) {
+      SketchState sketch = SketchState.fromBytes(each);
+      KindThresholds thresholds = engine.thresholds().get(sketch.kind());
+      // What was sampled under another digest says nothing about this one.
+      if (thresholds != null && sketch.digest().equals(engine.serving().digest())) {
+        thresholds.merge(sketch.sketch());
+      }
+    }
     started = true;
     // Answers gathered while starting are sent with the first turn of the task.
     scheduleWork();
     renewPin();
   }
 
-  /** Says in the registry which adapters this job may still need, and again before that runs out. */
+  /**
+   * Says in the registry which adapters this job may still need, and again before that runs out.
+   */
   private void renewPin() {
     if (!isFirst()) {
       return;

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Properties;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
@@ -112,6 +113,17 @@ final class TopicReader implements AutoCloseable {
     partitions.forEach(
         partition -> reached.put(partition.partition(), consumer.position(partition)));
     return reached;
+  }
+
+  /** The next record before what was the end when it was called, if there is one. */
+  Optional<ConsumerRecord<byte[], byte[]>> next() {
+    Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+    while (behind(ends)) {
+      for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+        return Optional.of(record);
+      }
+    }
+    return Optional.empty();
   }
 
   /** Waits a little for further records. */

@@ -1,0 +1,162 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.MatchKind.Side;
+import io.whetstream.connectors.records.SimilarityQuery;
+import io.whetstream.jobs.score.Explanation.Comparison;
+import io.whetstream.jobs.score.Explanation.Verdict;
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.Calibration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Computes alerts again from Kafka and the registry, for the command {@code explain}. Not
+ * thread-safe.
+ */
+public final class Explainer implements AutoCloseable {
+  private final Replay replay;
+
+  /**
+   * @param config of the job whose alerts these are
+   */
+  public Explainer(ScoreConfig config) {
+    this.replay = new Replay(config);
+  }
+
+  /**
+   * Finds an alert by its id.
+   *
+   * @throws BadInputException if the topic does not have it
+   */
+  public Alert find(String alertId) {
+    List<Alert> found = new ArrayList<>();
+    replay.forEach(
+        RecordType.ALERT,
+        replay.parts().topics().alerts(),
+        0,
+        alert -> {
+          if (alert.alertId().equals(alertId)) {
+            found.add(alert);
+          }
+        });
+    if (found.isEmpty()) {
+      throw new BadInputException(
+          "there is no alert "
+              + alertId
+              + " in "
+              + replay.parts().topics().alerts()
+              + ": give the alert itself with --alert FILE if it is no longer retained");
+    }
+    return found.get(0);
+  }
+
+  /** Reads an alert as it is in the topic. */
+  public Alert parse(byte[] value) {
+    return replay.codec(RecordType.ALERT).decode(value, null, 0);
+  }
+
+  /** Computes an alert again under the adapter it carries and under the one published now. */
+  public Explanation explain(Alert alert) {
+    Optional<Item> item = replay.at(RecordType.ITEM, alert.itemAt());
+    if (item.isEmpty() || !alert.itemDigest().equals(SimilarityMatcher.itemDigest(item.get()))) {
+      return missing(alert, "item", alert.itemAt().toString());
+    }
+    Optional<SimilarityQuery> query = replay.at(RecordType.QUERY, alert.queryAt());
+    if (query.isEmpty()) {
+      return missing(alert, "query", alert.queryAt().toString());
+    }
+    WatchedQuery watched = WatchedQuery.of(query.get());
+    if (!watched.contentDigest().equals(alert.queryDigest())) {
+      return missing(alert, "query", alert.queryAt().toString());
+    }
+    LoadedAdapter then;
+    try {
+      then =
+          replay.load(
+              new AdapterVersion(alert.adapterEpoch(), alert.adapterN(), alert.adapterDigest()));
+    } catch (BadInputException e) {
+      return Explanation.notRetained(
+          alert.alertId(), alert.adapterDigest(), "not retained: " + e.getMessage());
+    }
+    List<Comparison> comparisons = new ArrayList<>();
+    boolean reproduces = true;
+    try (Embedder.Adapter adapter = then.adapter()) {
+      for (Alert.Score score : alert.scores()) {
+        double again = score(adapter, score.kind(), item.get(), watched);
+        reproduces &= Math.abs(again - score.score()) <= Explanation.TOLERANCE;
+        comparisons.add(
+            new Comparison(
+                score.kind().label(),
+                again,
+                score.score(),
+                score.threshold(),
+                Explanation.verdict(again, score.threshold())));
+      }
+    }
+    LoadedAdapter now = replay.load(replay.published());
+    List<Comparison> underPublished = new ArrayList<>();
+    boolean holds = false;
+    try (Embedder.Adapter adapter = now.adapter()) {
+      for (Alert.Score score : alert.scores()) {
+        double again = score(adapter, score.kind(), item.get(), watched);
+        double threshold = threshold(now.calibration(), score.kind(), watched);
+        Verdict verdict = Explanation.verdict(again, threshold);
+        holds |= verdict == Verdict.HOLDS || verdict == Verdict.TIE;
+        underPublished.add(
+            new Comparison(score.kind().label(), again, Double.NaN, threshold, verdict));
+      }
+    }
+    return new Explanation(
+        alert.alertId(),
+        true,
+        "",
+        alert.adapterDigest(),
+        comparisons,
+        reproduces,
+        now.version().digest(),
+        underPublished,
+        holds);
+  }
+
+  private static Explanation missing(Alert alert, String what, String at) {
+    return Explanation.notRetained(
+        alert.alertId(),
+        alert.adapterDigest(),
+        "not retained: the " + what + " at " + at + " is no longer what the alert was made of");
+  }
+
+  private double score(Embedder.Adapter adapter, MatchKind kind, Item item, WatchedQuery query) {
+    return MatchEngine.dot(
+        kind.itemSide() == Side.IMAGE
+            ? image(adapter, item.image(), "the alert's item")
+            : replay.embedder().texts(adapter, List.of(item.text()))[0],
+        kind.querySide() == Side.IMAGE
+            ? image(adapter, query.image(), "the alert's query")
+            : replay.embedder().texts(adapter, List.of(query.text()))[0]);
+  }
+
+  private float[] image(Embedder.Adapter adapter, byte[] encoded, String where) {
+    return replay.embedder().images(adapter, List.of(replay.embedder().pixels(encoded, where)))[0];
+  }
+
+  /** From the calibration alone: what was sampled live belongs to the job that sampled it. */
+  static double threshold(Calibration calibration, MatchKind kind, WatchedQuery query) {
+    if (query.minScore() != null) {
+      return query.minScore();
+    }
+    Calibration.Curve curve = calibration.curves().get(MatchEngine.calibrated(kind));
+    return curve == null
+        ? Double.NaN
+        : new KindThresholds(curve).threshold(query.maxFalsePositiveRate());
+  }
+
+  @Override
+  public void close() {
+    replay.close();
+  }
+}

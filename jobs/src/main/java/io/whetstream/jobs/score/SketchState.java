@@ -1,0 +1,49 @@
+package io.whetstream.jobs.score;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+
+/**
+ * A live sketch of scores as it lies in a checkpoint. Each subtask keeps its own, and each goes to
+ * one subtask on a restore, so no score is counted twice.
+ *
+ * @param digest the adapter its scores are of
+ * @param kind as calibrations name it
+ * @param sketch see {@link KindThresholds#toBytes}
+ */
+record SketchState(String digest, String kind, byte[] sketch) {
+  private static final int VERSION = 1;
+
+  byte[] toBytes() {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (DataOutputStream out = new DataOutputStream(bytes)) {
+      out.writeByte(VERSION);
+      out.writeUTF(digest);
+      out.writeUTF(kind);
+      out.writeInt(sketch.length);
+      out.write(sketch);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return bytes.toByteArray();
+  }
+
+  static SketchState fromBytes(byte[] state) {
+    try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
+      int version = in.readByte();
+      if (version != VERSION) {
+        throw new IOException(
+            "sketch state of version " + version + ", this release reads version " + VERSION);
+      }
+      String digest = in.readUTF();
+      String kind = in.readUTF();
+      return new SketchState(digest, kind, in.readNBytes(in.readInt()));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}
