@@ -15,6 +15,7 @@ final class Commands {
     commands.add(new TrainCommand());
     commands.add(new EmbedCommand());
     commands.add(new EvalCommand());
+    commands.add(new PlanCommand());
     commands.add(new ExportOnnxCommand());
     commands.add(new DemoCommand());
     commands.add(new JobCommand());

@@ -88,11 +88,12 @@ final class EvalCommand implements Callable<Integer> {
     if (pairs == null && items == null) {
       throw new BadInputException("eval needs --pairs or --compositional, or both");
     }
+    Path directory = model.directory();
     long start = System.nanoTime();
     PrintWriter err = result.err();
     List<PairEmbedder.Row<CaptionedImage>> pairRows = pairs == null ? List.of() : pairRows();
     List<PairEmbedder.Row<CompositionalQuestion>> itemRows = items == null ? List.of() : itemRows();
-    try (OfflineModel base = OfflineModel.open(model.directory())) {
+    try (OfflineModel base = OfflineModel.open(directory)) {
       AdapterArtifact adapter =
           adapterDirectory == null ? null : base.adapter(adapterDirectory, prompts.templates());
       AdapterWeights weights = adapter == null ? null : adapter.weights();

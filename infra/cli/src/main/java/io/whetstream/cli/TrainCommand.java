@@ -117,6 +117,7 @@ final class TrainCommand implements Callable<Integer> {
       training.requireNothingAboutTheAdapter();
     }
     requireFree();
+    Path directory = model.directory();
     PrintWriter err = result.err();
     List<CaptionedImage> pairs = pairs(err);
     int batch = training.batch();
@@ -129,7 +130,7 @@ final class TrainCommand implements Callable<Integer> {
               + batch
               + " (--batch)");
     }
-    try (OfflineModel base = OfflineModel.open(model.directory())) {
+    try (OfflineModel base = OfflineModel.open(directory)) {
       AdapterArtifact parent =
           initial == null ? null : base.adapter(initial, training.prompts().templates());
       TrainingConfig config = training.config(steps);

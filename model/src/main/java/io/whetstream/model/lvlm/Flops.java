@@ -13,7 +13,8 @@ import java.util.List;
 public final class Flops {
   private final ModelConfig config;
 
-  Flops(ModelConfig config) {
+  /** Counts for models of this configuration. */
+  public Flops(ModelConfig config) {
     this.config = config;
   }
 

@@ -1,0 +1,105 @@
+package io.whetstream.cli;
+
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.checkpoint.TextConfig;
+import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.lvlm.Precision;
+import io.whetstream.model.lvlm.Row;
+import java.util.List;
+
+/**
+ * Memory of one training step, in bytes, counted from what the forward passes keep for the backward
+ * pass (resource {@code llava.py}, the functions named below). An estimate: allocators keep more
+ * than is asked of them, and the process's own share varies.
+ *
+ * @param weights the frozen base
+ * @param adapter trainable values, gradient, both moments, and their copies in a step
+ * @param activations of the rows that are in memory at once, with the temporaries of one layer
+ * @param images pixels, projected features, and the vision tower's temporaries
+ * @param process Java, libtorch and decoded images
+ * @param total the sum
+ */
+record MemoryEstimate(
+    long weights, long adapter, long activations, long images, long process, long total) {
+
+  /** What a run of the smallest model takes. */
+  private static final long PROCESS = 550L << 20;
+
+  /**
+   * How many images go through the vision tower at once at most, as in the library's step engine.
+   */
+  private static final int VISION_AT_ONCE = 64;
+
+  /**
+   * @param rows all rows of a step
+   * @param chunk rows computed at once; 0 is all
+   */
+  static MemoryEstimate of(
+      ModelConfig config,
+      long parameters,
+      long trainable,
+      int rank,
+      List<Row> rows,
+      int images,
+      int chunk,
+      Precision precision) {
+    int element =
+        switch (precision) {
+          case BF16 -> 2;
+          case FP32 -> 4;
+          case FP64 -> 8;
+        };
+    TextConfig t = config.text();
+    long weights = element * (parameters + (long) t.maxPositions() * t.headDim());
+    // Four vectors that stay; gradient and cast copies of a step.
+    long adapter = trainable * (4L * 4 + 4 + 2L * element);
+    long activations = activations(t, rank, rows, chunk, element);
+    long inMemory = chunk == 0 ? images : Math.min(images, chunk);
+    long pictures = images(config, images, Math.min(inMemory, VISION_AT_ONCE), element);
+    return new MemoryEstimate(
+        weights,
+        adapter,
+        activations,
+        pictures,
+        PROCESS,
+        weights + adapter + activations + pictures + PROCESS);
+  }
+
+  private static long activations(TextConfig t, int rank, List<Row> rows, int chunk, int element) {
+    long d = t.hiddenSize();
+    long q = (long) t.heads() * t.headDim();
+    long kv = (long) t.keyValueHeads() * t.headDim();
+    long f = t.intermediateSize();
+    // decoder_layer keeps: both norms' inputs and outputs (in 32 bit as well where they are cast),
+    // q, k, v as attention reads them and its result, gate and up, their activation and product,
+    // and LoRA's narrow products.
+    long norms = 4 * d + (element == 2 ? 4 * d : 0);
+    long attention = t.heads() == t.keyValueHeads() ? 3 * q + 3 * kv : 6 * q + 2 * kv;
+    long kept = norms + attention + 4 * f + 7L * rank;
+    long temporaries = 4 * f + 4 * d;
+    // Logits in 32 bit, their log-softmax and their gradient.
+    long target = 3L * 4 * t.vocabSize() + (element == 2 ? 2L * t.vocabSize() : 0);
+    long tokens = 0;
+    long targets = 0;
+    if (chunk == 0) {
+      tokens = rows.stream().mapToLong(Row::length).sum();
+      targets = rows.stream().mapToLong(Row::targetCount).sum();
+    } else {
+      // Units hold rows of one side and of similar length.
+      long longest = rows.stream().mapToLong(Row::length).max().orElse(0);
+      long most = rows.stream().mapToLong(Row::targetCount).max().orElse(0);
+      long count = Math.min(chunk, (rows.size() + 1) / 2);
+      tokens = count * longest;
+      targets = count * most;
+    }
+    return element * tokens * (t.layers() * kept + temporaries) + targets * target;
+  }
+
+  private static long images(ModelConfig config, long images, long atOnce, int element) {
+    VisionConfig v = config.vision();
+    long pixels = 3L * v.imageSize() * v.imageSize();
+    long features = (long) config.imageTokens() * config.text().hiddenSize();
+    long layer = v.positions() * (6L * v.hiddenSize() + 2L * v.intermediateSize());
+    return images * (2 * 4 * pixels + 2 * element * features) + atOnce * element * layer;
+  }
+}

@@ -1,0 +1,158 @@
+package io.whetstream.cli;
+
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.lvlm.AdapterLayout;
+import io.whetstream.model.lvlm.Flops;
+import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.lvlm.SequenceBuilder;
+import io.whetstream.model.train.TrainingConfig;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code whetstream plan}: what a training step would take, without taking it. */
+@Command(
+    name = "plan",
+    description = "Predicts memory, operations and checkpoint size of training, before training.")
+final class PlanCommand implements Callable<Integer> {
+
+  /**
+   * The result with {@code --json}.
+   *
+   * @param parameters of the base model's files
+   * @param trainable of the adapter
+   * @param flopsPerStep useful operations, as {@code train} counts them
+   * @param checkpointBytes of the trainer's state: weights and both moments
+   * @param adapterBytes of the adapter's tensors
+   */
+  record Result(
+      long parameters,
+      long trainable,
+      int rowTokens,
+      double flopsPerStep,
+      MemoryEstimate memoryBytes,
+      long checkpointBytes,
+      long adapterBytes) {}
+
+  @Mixin private ModelOptions model;
+  @Mixin private TrainingOptions training;
+  @Mixin private ComputeOptions compute;
+  @Mixin private ResultOptions result;
+
+  @Option(
+      names = "--caption-tokens",
+      paramLabel = "N",
+      defaultValue = "16",
+      description = "Length of a short caption; 0: pairs have none (default: 16).")
+  private int shortTokens;
+
+  @Option(
+      names = "--long-caption-tokens",
+      paramLabel = "N",
+      defaultValue = "64",
+      description = "Length of a long caption; 0: pairs have none (default: 64).")
+  private int longTokens;
+
+  @Override
+  public Integer call() {
+    if (shortTokens < 0 || longTokens < 0 || shortTokens + longTokens == 0) {
+      throw new BadInputException(
+          "--caption-tokens and --long-caption-tokens must not be negative, nor both 0");
+    }
+    try (OfflineModel base = OfflineModel.open(model.directory())) {
+      TrainingConfig config = training.config(1);
+      AdapterConfig adapter = config.adapter();
+      AdapterLayout layout = new AdapterLayout(base.config(), adapter);
+      SequenceBuilder sequences =
+          new SequenceBuilder(
+              base.tokenizer(),
+              base.config(),
+              new PromptTemplates(adapter.imageTemplate(), adapter.textTemplate()),
+              adapter.softImage(),
+              adapter.softText());
+      List<Row> rows = rows(sequences);
+      long parameters = parameters(base.checkpoint());
+      MemoryEstimate memory =
+          MemoryEstimate.of(
+              base.config(),
+              parameters,
+              layout.size(),
+              adapter.rank(),
+              rows,
+              training.batch(),
+              training.chunk(),
+              compute.precision());
+      Result planned =
+          new Result(
+              parameters,
+              layout.size(),
+              rows.stream().mapToInt(Row::length).sum(),
+              new Flops(base.config()).step(rows, training.batch(), layout.loraSize()),
+              memory,
+              12L * layout.size(),
+              4L * (layout.size() - 1));
+      result.print(planned, text(planned));
+    }
+    return 0;
+  }
+
+  private List<Row> rows(SequenceBuilder sequences) {
+    List<Row> rows = new ArrayList<>();
+    long[] prompt = sequences.imageRow(true);
+    long[] image = longTokens == 0 ? prompt : sequences.nextTokenRow(new long[longTokens], true);
+    long[] targets = null;
+    if (longTokens > 0) {
+      targets = new long[image.length];
+      Arrays.fill(targets, -1);
+      Arrays.fill(targets, prompt.length - 1, image.length - 1, 0);
+    }
+    for (int i = 0; i < training.batch(); i++) {
+      rows.add(new Row(image, i, false, prompt.length - 1, targets, 0));
+      if (shortTokens > 0) {
+        rows.add(Row.embedding(sequences.textRow(new long[shortTokens], true), -1, true));
+      }
+    }
+    return rows;
+  }
+
+  private static long parameters(Checkpoint checkpoint) {
+    return checkpoint.names().stream().mapToLong(name -> checkpoint.info(name).size()).sum();
+  }
+
+  private static String text(Result r) {
+    MemoryEstimate m = r.memoryBytes();
+    return String.format(
+        Locale.ROOT,
+        "base: %,d parameters; trainable: %,d%n"
+            + "a step: %,d tokens, %.1f GFLOP%n"
+            + "memory: about %s (base %s, adapter and optimizer %s, activations %s, images %s,"
+            + " process %s)%n"
+            + "trainer state in a checkpoint: %s; an adapter: %s",
+        r.parameters(),
+        r.trainable(),
+        r.rowTokens(),
+        r.flopsPerStep() / 1e9,
+        size(m.total()),
+        size(m.weights()),
+        size(m.adapter()),
+        size(m.activations()),
+        size(m.images()),
+        size(m.process()),
+        size(r.checkpointBytes()),
+        size(r.adapterBytes()));
+  }
+
+  private static String size(long bytes) {
+    return bytes >= 1L << 30
+        ? String.format(Locale.ROOT, "%.1f GiB", bytes / (double) (1L << 30))
+        : String.format(Locale.ROOT, "%.0f MiB", bytes / (double) (1L << 20));
+  }
+}
