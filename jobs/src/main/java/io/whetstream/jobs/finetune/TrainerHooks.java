@@ -17,7 +17,7 @@ interface TrainerHooks extends Serializable {
   default void inStep(long step) {}
 
   /** State has been handed over, the checkpoint is not complete. */
-  default void afterSnapshot(long checkpoint) {}
+  default void afterSnapshot(long checkpoint, ContinualTrainer trainer) {}
 
   /** The checkpoint is complete. */
   default void afterCheckpoint(long checkpoint) {}

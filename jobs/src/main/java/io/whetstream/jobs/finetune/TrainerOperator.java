@@ -317,7 +317,7 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
     out.flush();
     snapshotMillis = (System.nanoTime() - start) / 1e6;
     snapshotMegabytes = out.size() / 1e6;
-    hooks.afterSnapshot(context.getCheckpointId());
+    hooks.afterSnapshot(context.getCheckpointId(), trainer);
   }
 
   @Override

@@ -17,13 +17,14 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.JobID;
-import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
+import org.apache.flink.core.execution.SavepointFormatType;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
@@ -35,6 +36,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 
 /** A broker and a Flink cluster in this process, and what the tests do with them. */
@@ -89,11 +91,11 @@ final class FineTuneHarness implements AutoCloseable {
     return KafkaConnection.of(broker.bootstrapServers());
   }
 
-  void produce(FineTuneConfig config, List<ImageTextPair> pairs) {
+  void produce(FineTuneConfig config, List<ImageTextPair> pairs) throws Exception {
     send(config, new Topics(config.kafka().topicPrefix()).pairs(), RecordType.PAIR, pairs);
   }
 
-  void produce(FineTuneConfig config, AdapterControl control) {
+  void produce(FineTuneConfig config, AdapterControl control) throws Exception {
     send(
         config,
         new Topics(config.kafka().topicPrefix()).adaptersControl(),
@@ -114,19 +116,23 @@ final class FineTuneHarness implements AutoCloseable {
   }
 
   private <T extends StreamRecord> void send(
-      FineTuneConfig config, String topic, RecordType<T> type, List<T> records) {
+      FineTuneConfig config, String topic, RecordType<T> type, List<T> records) throws Exception {
     RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
     try (KafkaProducer<byte[], byte[]> producer = connection().producer(Topics.MAX_RECORD_BYTES)) {
+      List<Future<RecordMetadata>> sent = new ArrayList<>();
       for (T record : records) {
-        producer.send(
-            new ProducerRecord<>(
-                topic,
-                null,
-                record.timeMillis(),
-                record.key().getBytes(StandardCharsets.UTF_8),
-                codec.encode(record)));
+        sent.add(
+            producer.send(
+                new ProducerRecord<>(
+                    topic,
+                    null,
+                    record.timeMillis(),
+                    record.key().getBytes(StandardCharsets.UTF_8),
+                    codec.encode(record))));
       }
-      producer.flush();
+      for (Future<RecordMetadata> each : sent) {
+        each.get(2, TimeUnit.MINUTES);
+      }
     }
   }
 
@@ -185,13 +191,27 @@ final class FineTuneHarness implements AutoCloseable {
 
   /** Runs to the end of the topics. */
   void run(FineTuneConfig config, TrainerHooks hooks) throws Exception {
-    JobID job = submit(config, true, hooks, null);
+    finish(submit(config, true, hooks, null));
+  }
+
+  /** Waits for a job's end, and fails if it failed. */
+  void finish(JobID job) throws Exception {
     JobResult result = cluster.requestJobResult(job).get(5, TimeUnit.MINUTES);
     result.toJobExecutionResult(getClass().getClassLoader());
   }
 
-  JobStatus status(JobID job) throws Exception {
-    return cluster.getJobStatus(job).get(10, TimeUnit.SECONDS);
+  /** Stops a job with a savepoint and says where it is. */
+  String stop(JobID job) throws Exception {
+    String savepoint =
+        cluster
+            .stopWithSavepoint(
+                job,
+                directory.resolve("savepoints").toUri().toString(),
+                false,
+                SavepointFormatType.CANONICAL)
+            .get(2, TimeUnit.MINUTES);
+    cluster.requestJobResult(job).get(1, TimeUnit.MINUTES);
+    return savepoint;
   }
 
   static void await(String what, Duration most, Callable<Boolean> condition) throws Exception {

@@ -2,25 +2,35 @@ package io.whetstream.jobs.finetune;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.AdapterControl.Action;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
+import io.whetstream.jobs.finetune.Faults.Place;
+import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
+import java.util.Locale;
 import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.JobID;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The whole job on a real broker, Flink cluster and RocksDB, with a tiny base. */
 class FineTuneJobTest {
@@ -55,39 +65,17 @@ class FineTuneJobTest {
     harness.close();
   }
 
-  /** Keeps what a run ended with, under the run's name. */
-  record Recorder(String run) implements TrainerHooks {
-    private static final long serialVersionUID = 1L;
-    private static final Map<String, Outcome> OUTCOMES = new ConcurrentHashMap<>();
-
-    @Override
-    public void atEnd(ContinualTrainer trainer) {
-      OUTCOMES.put(run, Outcome.of(trainer));
-    }
-
-    Outcome outcome() {
-      return OUTCOMES.get(run);
-    }
+  private static String[] with(String... more) {
+    return with(TINY, more);
   }
 
-  /** What a run ended with. */
-  record Outcome(String digest, long step, Ledger.Entry accepted, String ledger) {
-    static Outcome of(ContinualTrainer trainer) {
-      return new Outcome(
-          trainer.weights().digest(),
-          trainer.stepNumber(),
-          trainer.ledger().accepted(),
-          trainer.ledger().entries().toString());
-    }
-  }
-
-  static String[] with(String... more) {
-    List<String> all = new ArrayList<>(List.of(TINY));
+  private static String[] with(String[] some, String... more) {
+    List<String> all = new ArrayList<>(List.of(some));
     all.addAll(List.of(more));
     return all.toArray(new String[0]);
   }
 
-  static List<ImageTextPair> pairs(long seed, int count) {
+  private static List<ImageTextPair> pairs(long seed, int count) {
     return ScenePairs.of(seed, 0, count).stream()
         .map(
             pair ->
@@ -111,11 +99,11 @@ class FineTuneJobTest {
     pairs.addAll(pairs.subList(100, 140));
     harness.produce(config, pairs);
     harness.produceRaw(config, "broken", "{no json".getBytes(StandardCharsets.UTF_8));
-    Recorder recorder = new Recorder("thread");
-    harness.run(config, recorder);
+    Faults run = Faults.of("thread", Place.NOWHERE);
+    harness.run(config, run);
 
     Set<String> ids = new HashSet<>(pairs.stream().map(ImageTextPair::id).toList());
-    assertEquals(Ledger.of(ids), recorder.outcome().accepted());
+    assertEquals(Ledger.of(ids), run.record().outcome().accepted());
     assertEquals(1, harness.deadLetters(config).size());
 
     List<AdapterAnnouncement> announced = harness.announcements(config);
@@ -133,6 +121,200 @@ class FineTuneJobTest {
       assertEquals(0, each.step() % 5);
       parent = each.digest();
     }
-    assertTrue(recorder.outcome().step() >= 25, recorder.outcome().toString());
+    assertTrue(run.record().outcome().step() >= 25, run.record().outcome().toString());
+  }
+
+  private static final String[] DETERMINISTIC = {
+    "deterministic=true", "checkpoint.interval=30ms", "mining.replayShare=0.25"
+  };
+
+  /** A deterministic run over the same 260 pairs. */
+  private static Faults run(String name, Place place, StatePart missing, String... overrides)
+      throws Exception {
+    FineTuneConfig config = harness.config(name, 1, with(with(DETERMINISTIC), overrides));
+    harness.produce(config, pairs(2, 260));
+    Faults run = new Faults(name, place, missing);
+    harness.run(config, run);
+    assertEquals(place == Place.NOWHERE ? 0 : 1, run.record().fired(), "faults of " + place);
+    assertEquals(
+        List.of(),
+        harness.deadLetters(config).stream().map(each -> each.headers().toString()).toList());
+    assertAnnouncedOnce(config, run);
+    return run;
+  }
+
+  /** Each digest exists, is committed once, and is in the history of a completed checkpoint. */
+  private static void assertAnnouncedOnce(FineTuneConfig config, Faults run) {
+    List<String> digests =
+        harness.announcements(config).stream().map(AdapterAnnouncement::digest).toList();
+    assertEquals(digests.size(), new HashSet<>(digests).size(), "announced twice: " + digests);
+    AdapterRegistry registry = AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
+    List<String> history = List.of();
+    for (List<String> each : run.record().histories().values()) {
+      history = each;
+    }
+    for (String digest : digests) {
+      assertTrue(registry.contains(digest));
+      assertTrue(history.contains(digest), digest + " is not in the history " + history);
+    }
+  }
+
+  @Test
+  void afterAFaultTheAdapterHasTheSameBytesAsWithoutOne() throws Exception {
+    Faults unbroken = run("unbroken", Place.NOWHERE, null);
+    List<String> announced = digests("unbroken");
+    assertTrue(announced.size() >= 3, announced.toString());
+    assertEquals(
+        Ledger.of(pairs(2, 260).stream().map(ImageTextPair::id).toList()),
+        unbroken.record().outcome().accepted());
+    for (Place place :
+        List.of(
+            Place.BEFORE_FIRST_CHECKPOINT,
+            Place.IN_STEP,
+            Place.BETWEEN_SNAPSHOT_AND_COMPLETION,
+            Place.WHILE_A_CANDIDATE_IS_WRITTEN,
+            Place.AFTER_COMPLETION)) {
+      String name = "broken-" + place.name().toLowerCase(Locale.ROOT);
+      Faults broken =
+          place == Place.BEFORE_FIRST_CHECKPOINT
+              ? run(name, place, null, "checkpoint.interval=1h")
+              : run(name, place, null);
+      assertEquals(unbroken.record().outcome(), broken.record().outcome(), place.toString());
+      assertEquals(announced, digests(name), place.toString());
+    }
+    // The guard guards: without the unfinished batch in its state a run ends elsewhere.
+    assertNotEquals(
+        unbroken.record().outcome(),
+        run("without-batch", Place.IN_STEP, StatePart.BATCH).record().outcome());
+  }
+
+  private static List<String> digests(String name) {
+    return harness.announcements(harness.config(name, 1)).stream()
+        .map(AdapterAnnouncement::digest)
+        .toList();
+  }
+
+  @Test
+  void aLostTaskManagerChangesNothing() throws Exception {
+    Faults unbroken = run("unbroken-too", Place.NOWHERE, null);
+    FineTuneConfig config = harness.config("lost", 1, with(DETERMINISTIC));
+    harness.produce(config, pairs(2, 260));
+    Faults run = Faults.of("lost", Place.NOWHERE);
+    JobID job = harness.submit(config, true, run, null);
+    FineTuneHarness.await(
+        "a checkpoint in training", Duration.ofMinutes(2), () -> run.record().completedStep() >= 2);
+    harness.cluster().terminateTaskManager(0).get(60, TimeUnit.SECONDS);
+    harness.cluster().startTaskManager();
+    harness.finish(job);
+    assertEquals(unbroken.record().outcome(), run.record().outcome());
+    assertAnnouncedOnce(config, run);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2, 3})
+  void inFreeOrderUnderRandomFaultsEveryPairHasOneFate(int seed) throws Exception {
+    String name = "free-" + seed;
+    FineTuneConfig config =
+        harness.config(
+            name,
+            2,
+            with(
+                "checkpoint.interval=50ms",
+                "prepare.parallelism=2",
+                "mining.parallelism=2",
+                "mining.replayShare=0.25"));
+    List<ImageTextPair> pairs = pairs(10 + seed, 240);
+    harness.produce(config, pairs);
+    Faults run = Faults.of(name, Place.ANYWHERE);
+    harness.run(config, run);
+    assertTrue(run.record().fired() > 0);
+    assertEquals(
+        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
+    assertAnnouncedOnce(config, run);
+  }
+
+  @Test
+  void aRollbackStandsUntilResumeAndVersionsStayUniqueOverRescaledRestores() throws Exception {
+    FineTuneConfig one = harness.config("rollback", 2, with("checkpoint.interval=200ms"));
+    FineTuneConfig two =
+        harness.config(
+            "rollback",
+            2,
+            with("checkpoint.interval=200ms", "prepare.parallelism=2", "mining.parallelism=2"));
+    List<ImageTextPair> pairs = pairs(20, 600);
+    harness.produce(one, pairs.subList(0, 200));
+    Faults run = Faults.of("rollback", Place.NOWHERE);
+    JobID job = harness.submit(one, false, run, null);
+    FineTuneHarness.await(
+        "two adapters", Duration.ofMinutes(2), () -> harness.announcements(one).size() >= 2);
+    String good = harness.announcements(one).get(0).digest();
+    harness.produce(one, new AdapterControl("rollback", Action.ROLLBACK, good, "test", 1));
+    FineTuneHarness.await("the rollback", Duration.ofMinutes(2), () -> run.record().paused());
+    int announced = harness.announcements(one).size();
+    String savepoint = harness.stop(job);
+
+    // The pause and the adapter gone back to are part of the state.
+    harness.produce(one, pairs.subList(200, 400));
+    job = harness.submit(two, false, run, savepoint);
+    long before = run.record().snapshotStep();
+    FineTuneHarness.await(
+        "ten more steps", Duration.ofMinutes(2), () -> run.record().snapshotStep() >= before + 10);
+    assertTrue(run.record().paused());
+    assertEquals(announced, harness.announcements(one).size());
+    harness.produce(one, new AdapterControl("rollback", Action.RESUME, null, "", 2));
+    FineTuneHarness.await("the resume", Duration.ofMinutes(2), () -> !run.record().paused());
+    savepoint = harness.stop(job);
+
+    harness.produce(one, pairs.subList(400, 600));
+    harness.finish(harness.submit(one, true, run, savepoint));
+    assertEquals(
+        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
+    List<AdapterAnnouncement> all = harness.announcements(one);
+    assertTrue(all.size() > announced);
+    assertEquals(good, all.get(announced).parentDigest());
+    assertEquals(
+        all.size(), all.stream().map(each -> each.epoch() + "." + each.n()).distinct().count());
+    assertTrue(all.get(all.size() - 1).epoch() > all.get(0).epoch());
+  }
+
+  @Test
+  void stateOfOtherSettingsIsRefusedOnceWithTheRemedy() throws Exception {
+    FineTuneConfig config = harness.config("other", 1, TINY);
+    harness.produce(config, pairs(30, 120));
+    Faults run = Faults.of("other", Place.NOWHERE);
+    JobID job = harness.submit(config, false, run, null);
+    FineTuneHarness.await(
+        "a checkpoint in training", Duration.ofMinutes(2), () -> run.record().completedStep() >= 2);
+    String savepoint = harness.stop(job);
+    FineTuneConfig other = harness.config("other", 1, with("adapter.rank=4"));
+    JobID refused = harness.submit(other, true, run, savepoint);
+    Exception failure = assertThrows(Exception.class, () -> harness.finish(refused));
+    String text = org.apache.flink.util.ExceptionUtils.stringifyException(failure);
+    assertTrue(text.contains("adapter.rank was 2, is 4"), text);
+    assertTrue(text.contains("training.resetOptimizer"), text);
+  }
+
+  @Test
+  void aTopicThatIsNotAsItMustBeIsRefusedAtTheStart() {
+    FineTuneConfig config = harness.config("topics", 2, TINY);
+    FineTuneConfig elsewhere =
+        FineTuneConfig.loader()
+            .parse(
+                "",
+                "test",
+                List.of(
+                    "kafka.bootstrapServers=" + config.kafka().bootstrapServers(),
+                    "kafka.topicPrefix=missing."));
+    String message =
+        assertThrows(BadInputException.class, () -> FineTuneJob.check(elsewhere)).getMessage();
+    assertTrue(message.contains("missing.adapters.control does not exist"), message);
+    message =
+        assertThrows(
+                BadInputException.class,
+                () -> harness.config("topics", 2, with("deterministic=true")))
+            .getMessage();
+    assertTrue(message.contains("needs one partition of topics.pairs, it has 2"), message);
   }
 }
