@@ -202,7 +202,7 @@ class FineTuneJobTest {
     Faults run = Faults.of("lost", Place.NOWHERE);
     JobID job = harness.submit(config, true, run, null);
     FineTuneHarness.await(
-        "a checkpoint in training", Duration.ofMinutes(2), () -> run.record().completedStep() >= 2);
+        "a checkpoint in training", Duration.ofMinutes(5), () -> run.record().completedStep() >= 2);
     harness.cluster().terminateTaskManager(0).get(60, TimeUnit.SECONDS);
     harness.cluster().startTaskManager();
     harness.finish(job);
@@ -247,10 +247,10 @@ class FineTuneJobTest {
     Faults run = Faults.of("rollback", Place.NOWHERE);
     JobID job = harness.submit(one, false, run, null);
     FineTuneHarness.await(
-        "two adapters", Duration.ofMinutes(2), () -> harness.announcements(one).size() >= 2);
+        "two adapters", Duration.ofMinutes(5), () -> harness.announcements(one).size() >= 2);
     String good = harness.announcements(one).get(0).digest();
     harness.produce(one, new AdapterControl("rollback", Action.ROLLBACK, good, "test", 1));
-    FineTuneHarness.await("the rollback", Duration.ofMinutes(2), () -> run.record().paused());
+    FineTuneHarness.await("the rollback", Duration.ofMinutes(5), () -> run.record().paused());
     int announced = harness.announcements(one).size();
     String savepoint = harness.stop(job);
 
@@ -259,11 +259,11 @@ class FineTuneJobTest {
     job = harness.submit(two, false, run, savepoint);
     long before = run.record().snapshotStep();
     FineTuneHarness.await(
-        "ten more steps", Duration.ofMinutes(2), () -> run.record().snapshotStep() >= before + 10);
+        "ten more steps", Duration.ofMinutes(5), () -> run.record().snapshotStep() >= before + 10);
     assertTrue(run.record().paused());
     assertEquals(announced, harness.announcements(one).size());
     harness.produce(one, new AdapterControl("rollback", Action.RESUME, null, "", 2));
-    FineTuneHarness.await("the resume", Duration.ofMinutes(2), () -> !run.record().paused());
+    FineTuneHarness.await("the resume", Duration.ofMinutes(5), () -> !run.record().paused());
     savepoint = harness.stop(job);
 
     harness.produce(one, pairs.subList(400, 600));
@@ -286,7 +286,7 @@ class FineTuneJobTest {
     Faults run = Faults.of("other", Place.NOWHERE);
     JobID job = harness.submit(config, false, run, null);
     FineTuneHarness.await(
-        "a checkpoint in training", Duration.ofMinutes(2), () -> run.record().completedStep() >= 2);
+        "a checkpoint in training", Duration.ofMinutes(5), () -> run.record().completedStep() >= 2);
     String savepoint = harness.stop(job);
     FineTuneConfig other = harness.config("other", 1, with("adapter.rank=4"));
     JobID refused = harness.submit(other, true, run, savepoint);
