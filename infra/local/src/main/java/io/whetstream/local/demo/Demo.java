@@ -34,7 +34,7 @@ public final class Demo {
   private static final Logger LOG = LoggerFactory.getLogger(Demo.class);
 
   /** What each query of the watchlist asks for, per comparison. */
-  static final double FALSE_POSITIVE_RATE = 5e-4;
+  static final double FALSE_POSITIVE_RATE = 1e-3;
 
   private static final long LOOK_MILLIS = 200;
   private static final long PROGRESS_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -199,6 +199,11 @@ public final class Demo {
         progress.say("the looks change now: colours that the model never saw");
       }
       List<Monitor.Published> adapters = monitor.published();
+      if (published < adapters.size() && monitor.refusedQueries() > 0) {
+        // The calibration of a young adapter is too coarse for the rate: ask the next one again.
+        progress.say(monitor.refusedQueries() + " queries were refused; asking again");
+        feeder.sendWatchlist(FALSE_POSITIVE_RATE);
+      }
       for (; published < adapters.size(); published++) {
         progress.say(describe(adapters.get(published)));
       }

@@ -8,6 +8,7 @@ import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.Alert;
 import io.whetstream.connectors.records.Embedding;
+import io.whetstream.connectors.records.QueryStatus;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -50,6 +51,7 @@ final class Monitor implements AutoCloseable, Feeder.Listener {
   private final RecordCodec<AdapterAnnouncement> adapters;
   private final RecordCodec<Alert> alerts;
   private final RecordCodec<Embedding> embeddings;
+  private final RecordCodec<QueryStatus> statuses;
   private volatile boolean closed;
   private volatile long polls;
 
@@ -59,6 +61,7 @@ final class Monitor implements AutoCloseable, Feeder.Listener {
   private final Map<String, Long> seenAt = new HashMap<>();
   private final Map<String, Long> firstScored = new HashMap<>();
   private final TreeMap<Long, Long> pairTimes = new TreeMap<>();
+  private final Map<String, Boolean> watching = new HashMap<>();
   private long deadPairs;
   private long deadItems;
   private long suppressed;
@@ -68,12 +71,14 @@ final class Monitor implements AutoCloseable, Feeder.Listener {
     consumer = kafka.consumer();
     adapters = RecordFormat.json().codec(RecordType.ADAPTER, topics.adapters());
     alerts = RecordFormat.json().codec(RecordType.ALERT, topics.alerts());
+    statuses = RecordFormat.json().codec(RecordType.QUERY_STATUS, topics.queriesStatus());
     embeddings = RecordFormat.json().codec(RecordType.EMBEDDING, topics.embeddings());
     List<TopicPartition> partitions = new ArrayList<>();
     for (String topic :
         List.of(
             topics.adapters(),
             topics.alerts(),
+            topics.queriesStatus(),
             topics.embeddings(),
             topics.pairsDeadLetters(),
             topics.itemsDeadLetters())) {
@@ -112,6 +117,11 @@ final class Monitor implements AutoCloseable, Feeder.Listener {
   /** Alerts so far. */
   synchronized int alerts() {
     return judge.raised();
+  }
+
+  /** Queries whose newest answer is a refusal. */
+  synchronized long refusedQueries() {
+    return watching.values().stream().filter(accepted -> !accepted).count();
   }
 
   /** Matches that alerts say were suppressed. */
@@ -188,6 +198,9 @@ final class Monitor implements AutoCloseable, Feeder.Listener {
       if (!alert.finalCount()) {
         judge.alert(alert.alertId(), number(alert.itemId()), alert.queryId());
       }
+    } else if (topic.equals(topics.queriesStatus())) {
+      QueryStatus status = statuses.decode(record.value(), null, record.timestamp());
+      watching.put(status.queryId(), status.state() != QueryStatus.State.REFUSED);
     } else if (topic.equals(topics.embeddings())) {
       Embedding embedding = embeddings.decode(record.value(), null, record.timestamp());
       firstScored.merge(embedding.adapterDigest(), embedding.eventTime(), Math::min);

@@ -27,8 +27,10 @@ final class StreamJobs implements DemoJobs {
           "training.learningRate=0.003",
           "training.nextTokenWeight=0.3",
           "training.logitScale=30",
-          "heldOut.share=0.05",
-          "heldOut.size=128",
+          "training.falseNegatives=KEEP",
+          // Thresholds of one in a thousand need some 150 held-out pairs, soon.
+          "heldOut.share=0.1",
+          "heldOut.size=256",
           "gate.minSample=32",
           "publish.everySteps=8",
           "publish.comparePublishedEvery=4",
