@@ -21,4 +21,11 @@ record BaseModel(String name) {
     }
     return directory;
   }
+
+  /**
+   * Where exported graphs are kept: a model directory may be read-only, or not ours to write to.
+   */
+  static Path graphCache() {
+    return Path.of(System.getProperty("java.io.tmpdir"), "whetstream-graphs");
+  }
 }

@@ -57,7 +57,11 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
     if (settings.mining().mode() == Mode.HARD) {
       Path directory = new BaseModel(settings.base().model()).directory();
       scorer =
-          Scorer.open(directory, ScorerOptions.defaults().withThreads(settings.base().threads()));
+          Scorer.open(
+              directory,
+              ScorerOptions.defaults()
+                  .withThreads(settings.base().threads())
+                  .withCache(BaseModel.graphCache()));
       center = center(directory);
       buckets =
           new Buckets(
