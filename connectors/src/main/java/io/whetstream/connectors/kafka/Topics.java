@@ -2,6 +2,7 @@ package io.whetstream.connectors.kafka;
 
 import io.whetstream.model.BadInputException;
 import java.io.Serializable;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -23,6 +24,8 @@ import org.apache.kafka.common.errors.TopicExistsException;
  * @param prefix put before every name; may be empty
  */
 public record Topics(String prefix) implements Serializable {
+  private static final Duration VISIBLE_WITHIN = Duration.ofSeconds(20);
+
   /** Largest record of {@code pairs}, {@code items} and {@code queries}, in bytes. */
   public static final int MAX_RECORD_BYTES = 8 << 20;
 
@@ -159,7 +162,24 @@ public record Topics(String prefix) implements Serializable {
         // It stays as it is; check() says whether it fits.
       }
     }
+    awaitVisible(admin, created);
     return created;
+  }
+
+  /** A created topic reaches the brokers' metadata a moment after the answer. */
+  private static void awaitVisible(Admin admin, Collection<String> created) {
+    long deadline = System.nanoTime() + VISIBLE_WITHIN.toNanos();
+    while (!await(admin.listTopics().names()).containsAll(created)) {
+      if (System.nanoTime() > deadline) {
+        throw new BadInputException(
+            "the brokers took the topics "
+                + created
+                + " but do not list them after "
+                + VISIBLE_WITHIN.toSeconds()
+                + " s; look at their logs");
+      }
+      Thread.onSpinWait();
+    }
   }
 
   private boolean isOrdered(Spec spec) {

@@ -21,6 +21,12 @@ final class Commands {
     commands.add(new JobCommand());
     commands.add(new ExplainCommand());
     commands.add(new BacktestCommand());
+    commands.add(new TopicsCommand());
+    commands.add(new ProduceCommand());
+    commands.add(new QueriesCommand());
+    commands.add(new AlertsCommand());
+    commands.add(new DeadLettersCommand());
+    commands.add(new AdaptersCommand());
     commands.add(new DoctorCommand());
     return commands;
   }

@@ -1,0 +1,141 @@
+package io.whetstream.cli;
+
+import io.whetstream.connectors.kafka.DeadLetterReplay;
+import io.whetstream.connectors.kafka.DeadLetters;
+import io.whetstream.connectors.kafka.TopicScan;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.DeadLetter;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code whetstream dlq}: records that could not be used. */
+@Command(
+    name = "dlq",
+    description = "Lists and replays dead letters: records that could not be used.")
+final class DeadLettersCommand implements Runnable {
+  @Spec private CommandSpec spec;
+
+  /** Whose dead letters. */
+  enum Source {
+    PAIRS,
+    ITEMS
+  }
+
+  /** A line of {@code list} with {@code --json}. */
+  record Listed(
+      String at,
+      String stage,
+      String error,
+      String message,
+      long bytes,
+      int hops,
+      String spilledTo) {}
+
+  /** The result of {@code replay} with {@code --json}. */
+  record Replayed(String topic, long replayed, long tooManyHops, boolean dryRun) {}
+
+  @Override
+  public void run() {
+    throw new ParameterException(spec.commandLine(), "say what to do: list or replay");
+  }
+
+  private static String source(Topics topics, Source source) {
+    return source == Source.PAIRS ? topics.pairs() : topics.items();
+  }
+
+  private static String letters(Topics topics, Source source) {
+    return source == Source.PAIRS ? topics.pairsDeadLetters() : topics.itemsDeadLetters();
+  }
+
+  @Command(name = "list", description = "Lists dead letters with where they lay and why.")
+  int list(
+      @Mixin KafkaOptions kafka,
+      @Mixin ResultOptions result,
+      @Option(names = "--topic", required = true, description = "pairs or items.") Source source,
+      @Option(names = "--pending", description = "Only those that were not replayed yet.")
+          boolean pending) {
+    Topics topics = kafka.topics();
+    List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
+    if (pending) {
+      records.addAll(
+          new DeadLetterReplay(
+                  kafka.connection(), source(topics, source), letters(topics, source), 1)
+              .pending());
+    } else {
+      try (TopicScan scan = new TopicScan(kafka.connection(), letters(topics, source))) {
+        scan.toEnd(records::add);
+      }
+    }
+    List<Listed> listed = new ArrayList<>();
+    StringBuilder lines = new StringBuilder();
+    for (ConsumerRecord<byte[], byte[]> record : records) {
+      DeadLetter letter = DeadLetters.read(record);
+      Listed line =
+          new Listed(
+              letter.at().toString(),
+              letter.stage(),
+              letter.errorClass(),
+              letter.message(),
+              letter.value() == null ? 0 : letter.value().length,
+              letter.hops(),
+              letter.spilledTo());
+      listed.add(line);
+      lines
+          .append(line.at())
+          .append("  ")
+          .append(line.stage())
+          .append("  ")
+          .append(Failures.oneLine(line.message()))
+          .append(line.spilledTo() == null ? "" : "  value in " + line.spilledTo())
+          .append(line.hops() == 0 ? "" : "  replayed " + line.hops() + " times")
+          .append('\n');
+    }
+    result.print(listed, listed.isEmpty() ? "no dead letters" : lines.toString().stripTrailing());
+    return 0;
+  }
+
+  @Command(
+      name = "replay",
+      description =
+          "Sends dead letters that were not replayed yet back to their topic, bytes unchanged.")
+  int replay(
+      @Mixin KafkaOptions kafka,
+      @Mixin ResultOptions result,
+      @Option(names = "--topic", required = true, description = "pairs or items.") Source source,
+      @Option(
+              names = "--max-hops",
+              paramLabel = "N",
+              defaultValue = "3",
+              description = "Leave letters that were replayed so often already (default: 3).")
+          int maxHops,
+      @Option(names = "--dry-run", description = "Only say how many.") boolean dryRun) {
+    Topics topics = kafka.topics();
+    DeadLetterReplay replay =
+        new DeadLetterReplay(
+            kafka.connection(), source(topics, source), letters(topics, source), maxHops);
+    DeadLetterReplay.Result done;
+    if (dryRun) {
+      List<ConsumerRecord<byte[], byte[]>> pending = replay.pending();
+      long left = pending.stream().filter(r -> DeadLetters.read(r).hops() >= maxHops).count();
+      done = new DeadLetterReplay.Result(pending.size() - left, left);
+    } else {
+      done = replay.run();
+    }
+    result.print(
+        new Replayed(source(topics, source), done.replayed(), done.tooManyHops(), dryRun),
+        done.replayed()
+            + (dryRun ? " would go back to " : " went back to ")
+            + source(topics, source)
+            + (done.tooManyHops() == 0
+                ? ""
+                : "; " + done.tooManyHops() + " came back too often and stay"));
+    return 0;
+  }
+}

@@ -1,0 +1,27 @@
+package io.whetstream.cli;
+
+import io.whetstream.connectors.format.RecordFormat;
+import java.util.Map;
+import picocli.CommandLine.Option;
+
+/** How records are written. Use: {@code @Mixin private FormatOptions format;} */
+final class FormatOptions {
+  @Option(
+      names = "--format",
+      paramLabel = "NAME",
+      defaultValue = "json",
+      description = "json or avro, as in the job's configuration (default: json).")
+  private String name;
+
+  @Option(
+      names = "--schema-registry",
+      paramLabel = "URL",
+      description = "With avro: frame records with ids of this schema registry.")
+  private String registry;
+
+  RecordFormat format() {
+    return registry == null
+        ? RecordFormat.named(name, Map.of())
+        : RecordFormat.avroRegistry(registry, Map.of());
+  }
+}
