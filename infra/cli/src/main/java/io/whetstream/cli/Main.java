@@ -111,8 +111,6 @@ public final class Main implements Runnable {
   /** Before anything logs: log4j and the native libraries read these once. */
   private static void prepare(String[] args) {
     setDefault("whetstream.log", Path.of(Homes.data().toString(), "whetstream.log").toString());
-    // Flink's web UI shows the file that this names.
-    setDefault("log.file", System.getProperty("whetstream.log"));
     setDefault("whetstream.console.level", verbose(args) ? "info" : "off");
     setDefault("java.awt.headless", "true");
     setDefault("ai.djl.offline", "true");

@@ -156,12 +156,14 @@ public final class LocalRuntime implements AutoCloseable {
     StreamGraph graph = environment.getStreamGraph();
     graph.setJobName(name);
     Optional<Path> state = data.newestState(name);
+    // NO_CLAIM: checkpoints of this run share no file with what it goes on from, so that an older
+    // one can be deleted and a killed run still finds all files of its own.
     state.ifPresent(
         path -> {
           data.forgetStatesExcept(name, path);
           graph.setSavepointRestoreSettings(
               SavepointRestoreSettings.forPath(
-                  path.toUri().toString(), false, RecoveryClaimMode.CLAIM));
+                  path.toUri().toString(), false, RecoveryClaimMode.NO_CLAIM));
         });
     try {
       JobID job = cluster.submitJob(graph).get().getJobID();

@@ -88,6 +88,9 @@ class LocalRuntimeTest {
             .setValueOnlyDeserializer(new SimpleStringSchema())
             .build();
     environment.setParallelism(1);
+    // Every piece of state in a file of its own, as large state is: none may go missing.
+    environment.configure(
+        Configuration.fromMap(Map.of("execution.checkpointing.data-inline-threshold", "0 b")));
     environment
         .fromSource(source, WatermarkStrategy.noWatermarks(), "words")
         .uid("words")
