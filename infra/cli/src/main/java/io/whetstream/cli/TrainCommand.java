@@ -6,6 +6,7 @@ import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.lvlm.Lvlm;
+import io.whetstream.model.lvlm.Roofline;
 import io.whetstream.model.pairs.CaptionedImage;
 import io.whetstream.model.pairs.PairsFile;
 import io.whetstream.model.train.PreparedPair;
@@ -151,8 +152,8 @@ final class TrainCommand implements Callable<Integer> {
                     batch,
                     order,
                     config.seed(),
-                    fitsInMemory(pairs.size(), base));
-            Roofline roofline = new Roofline(lvlm)) {
+                    fitsInMemory(pairs.size(), base))) {
+          Roofline roofline = new Roofline(lvlm);
           trained = train(trainer, batches, roofline, base, parent, loader, err);
         }
         result.print(trained, text(trained));
