@@ -143,16 +143,16 @@ final class TrainCommand implements Callable<Integer> {
         PairLoader loader = new PairLoader(base, trainer.sequences(), err);
         Result trained;
         try (BatchSource batches =
-                new BatchSource(
-                    pairs,
-                    pairsFile,
-                    loader,
-                    badPairs,
-                    err,
-                    batch,
-                    order,
-                    config.seed(),
-                    fitsInMemory(pairs.size(), base))) {
+            new BatchSource(
+                pairs,
+                pairsFile,
+                loader,
+                badPairs,
+                err,
+                batch,
+                order,
+                config.seed(),
+                fitsInMemory(pairs.size(), base))) {
           Roofline roofline = new Roofline(lvlm);
           trained = train(trainer, batches, roofline, base, parent, loader, err);
         }

@@ -53,6 +53,7 @@ class LvlmGoldenTest {
   @TestFactory
   Stream<DynamicTest> anotherFirstTokenIsNoticed() {
     return models()
+        .filter(LvlmGoldenTest::supported)
         .limit(1)
         .map(
             directory ->
@@ -78,11 +79,15 @@ class LvlmGoldenTest {
     return found.stream();
   }
 
+  /** Whether the family is one we read; any other fault of the directory is a failure. */
   private static boolean supported(Path directory) {
-    try (Checkpoint checkpoint = Checkpoint.open(directory)) {
-      return checkpoint.config() != null;
+    try {
+      return ModelConfig.read(directory.resolve("config.json")) != null;
     } catch (BadInputException e) {
-      return false;
+      if (e.getMessage().contains("is not supported; supported:")) {
+        return false;
+      }
+      throw e;
     }
   }
 
