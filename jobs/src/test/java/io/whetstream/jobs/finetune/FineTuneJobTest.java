@@ -182,10 +182,10 @@ class FineTuneJobTest {
       assertEquals(unbroken.record().outcome(), broken.record().outcome(), place.toString());
       assertEquals(announced, digests(name), place.toString());
     }
-    // The guard guards: without the unfinished batch in its state a run ends elsewhere.
+    // The guard guards: without the weights in its state a run ends elsewhere.
     assertNotEquals(
         unbroken.record().outcome(),
-        run("without-batch", Place.IN_STEP, StatePart.BATCH).record().outcome());
+        run("without-weights", Place.IN_STEP, StatePart.MODEL).record().outcome());
   }
 
   private static List<String> digests(String name) {
