@@ -45,6 +45,10 @@ public final class Sources {
         KafkaSource.<Read<T>>builder()
             .setProperties(options.kafka().clientProperties())
             .setProperty("isolation.level", "read_committed")
+            // Offsets count only with a completed checkpoint. A consumer that commits by itself
+            // makes a
+            // restart before the first checkpoint begin behind what no state has seen.
+            .setProperty("enable.auto.commit", "false")
             .setProperty("allow.auto.create.topics", "false")
             .setProperty(
                 "max.partition.fetch.bytes",
