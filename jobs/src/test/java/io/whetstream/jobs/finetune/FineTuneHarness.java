@@ -22,7 +22,6 @@ import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
-import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
@@ -50,7 +49,6 @@ final class FineTuneHarness implements AutoCloseable {
     this.directory = directory;
     broker = EmbeddedKafka.start(directory.resolve("kafka"), 0);
     Configuration flink = new Configuration();
-    flink.set(RestOptions.BIND_PORT, "0");
     flink.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(96));
     flink.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(32));
     flink.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(32));
@@ -204,23 +202,14 @@ final class FineTuneHarness implements AutoCloseable {
 
   /** Stops a job with a savepoint and says where it is. */
   String stop(JobID job) throws Exception {
-    return stop(job, false);
-  }
-
-  /** Ends a job as if its topics had ended: everything that waits is taken. */
-  void drain(JobID job) throws Exception {
-    stop(job, true);
-  }
-
-  private String stop(JobID job, boolean drain) throws Exception {
     String savepoint =
         cluster
             .stopWithSavepoint(
                 job,
                 directory.resolve("savepoints").toUri().toString(),
-                drain,
+                false,
                 SavepointFormatType.CANONICAL)
-            .get(5, TimeUnit.MINUTES);
+            .get(2, TimeUnit.MINUTES);
     cluster.requestJobResult(job).get(1, TimeUnit.MINUTES);
     return savepoint;
   }
