@@ -5,11 +5,20 @@ import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Roofline;
+import io.whetstream.model.scenes.Captioner;
+import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.model.scenes.Scene;
+import io.whetstream.model.scenes.SceneGenerator;
+import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.model.scenes.SceneRenderer;
 import io.whetstream.model.text.TextTokenizer;
 import io.whetstream.model.train.PreparedPair;
 import io.whetstream.model.train.StepReport;
 import io.whetstream.model.train.Trainer;
 import io.whetstream.model.train.TrainingConfig;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,14 +31,20 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /**
- * Training speed on random weights and random captions at a given shape: pairs/s, useful FLOP/s,
- * and utilisation against a 2048-cube fp32 product measured between the steps.
+ * Training speed: pairs/s, useful FLOP/s, and utilisation against a 2048-cube fp32 product measured
+ * between the steps. On random weights with random captions at a given shape, or on the demo base
+ * with drawn scenes.
  */
 @Command(
     name = "training-speed",
     mixinStandardHelpOptions = true,
     description = "Measures training steps at the shape vision 112/14 384x6, text 512x8.")
 public final class TrainingSpeed implements Callable<Integer> {
+  private static final ThreadMXBean CLOCK = ManagementFactory.getThreadMXBean();
+
+  @Option(names = "--demo", description = "The demo base and drawn scenes instead.")
+  boolean demo;
+
   @Option(names = "--precision", split = ",", defaultValue = "FP32,BF16")
   List<Precision> precisions;
 
@@ -51,6 +66,23 @@ public final class TrainingSpeed implements Callable<Integer> {
   @Option(names = "--long-caption", defaultValue = "40", description = "Mean length in tokens.")
   int longCaption;
 
+  @Option(
+      names = "--processor-time",
+      description = "With one thread: divide by its processor time, for a machine that is busy.")
+  boolean processorTime;
+
+  /** Pairs of one step. */
+  private interface Pairs {
+    List<PreparedPair> next();
+  }
+
+  /** Time and work of one step or one product. */
+  private record Sample(double seconds, double flops) {
+    double rate() {
+      return flops / seconds / 1e9;
+    }
+  }
+
   public static void main(String[] args) {
     System.exit(
         new CommandLine(new TrainingSpeed())
@@ -60,8 +92,11 @@ public final class TrainingSpeed implements Callable<Integer> {
 
   @Override
   public Integer call() throws Exception {
-    Path directory = Files.createTempDirectory("whetstream-speed-");
-    RandomModel.write(directory, RandomModel.Shape.quoted(), 1);
+    Path directory = demo ? DemoBase.directory() : randomModel();
+    if (processorTime && threads != 1) {
+      throw new CommandLine.ParameterException(
+          new CommandLine(this), "--processor-time needs --threads 1");
+    }
     System.out.println(
         "| precision | pairs/s | step p50 ms | useful GFLOP/pair | GFLOP/s | roofline GFLOP/s |"
             + " utilisation |\n|---|---|---|---|---|---|---|");
@@ -71,52 +106,102 @@ public final class TrainingSpeed implements Callable<Integer> {
           Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(precision, "cpu", threads));
           Trainer trainer =
               Trainer.create(model, tokenizer, TrainingConfig.defaults().withChunk(chunk))) {
-        Roofline roofline = new Roofline(model);
-        Random random = new Random(1);
-        trainer.step(pairs(model, random));
-        List<StepReport> reports = new ArrayList<>();
-        for (int step = 0; step < steps; step++) {
-          reports.add(trainer.step(pairs(model, random)));
-          roofline.measure();
-        }
-        reports.sort((a, b) -> Double.compare(a.seconds() / a.flops(), b.seconds() / b.flops()));
-        StepReport median = reports.get(reports.size() / 2);
-        double gflops = median.flops() / median.seconds() / 1e9;
-        System.out.printf(
-            Locale.ROOT,
-            "| %s | %.1f | %.0f | %.1f | %.0f | %.0f | %.2f |%n",
-            precision,
-            batch / median.seconds(),
-            1000 * median.seconds(),
-            median.flops() / batch / 1e9,
-            gflops,
-            roofline.median(),
-            gflops / roofline.median());
-        System.out.flush();
+        measure(precision, model, trainer, demo ? scenes(tokenizer) : random(model));
       }
     }
     return 0;
   }
 
-  private List<PreparedPair> pairs(Lvlm model, Random random) {
-    int edge = model.config().vision().imageSize();
-    List<PreparedPair> pairs = new ArrayList<>();
-    for (int i = 0; i < batch; i++) {
-      float[] pixels = new float[3 * edge * edge];
-      for (int j = 0; j < pixels.length; j++) {
-        pixels[j] = (float) random.nextGaussian();
-      }
-      String id = "pair-" + random.nextLong();
-      pairs.add(
-          new PreparedPair(
-              id, pixels, ids(random, shortCaption), ids(random, longCaption), id, id));
+  private void measure(Precision precision, Lvlm model, Trainer trainer, Pairs pairs) {
+    Roofline roofline = new Roofline(model);
+    for (int step = 0; step < 2; step++) {
+      trainer.step(pairs.next());
     }
-    return pairs;
+    List<Sample> samples = new ArrayList<>();
+    List<Sample> products = new ArrayList<>();
+    for (int step = 0; step < steps; step++) {
+      List<PreparedPair> next = pairs.next();
+      long begin = CLOCK.getCurrentThreadCpuTime();
+      StepReport report = trainer.step(next);
+      long middle = CLOCK.getCurrentThreadCpuTime();
+      double seconds = roofline.measure();
+      long end = CLOCK.getCurrentThreadCpuTime();
+      samples.add(
+          new Sample(processorTime ? (middle - begin) / 1e9 : report.seconds(), report.flops()));
+      products.add(new Sample(processorTime ? (end - middle) / 1e9 : seconds, Roofline.FLOPS));
+    }
+    Sample step = median(samples);
+    Sample product = median(products);
+    System.out.printf(
+        Locale.ROOT,
+        "| %s | %.1f | %.0f | %.2f | %.0f | %.0f | %.3f |%n",
+        precision,
+        batch / step.seconds(),
+        1000 * step.seconds(),
+        step.flops() / batch / 1e9,
+        step.rate(),
+        product.rate(),
+        step.rate() / product.rate());
+    System.out.flush();
+  }
+
+  private static Sample median(List<Sample> samples) {
+    return samples.stream()
+        .sorted((a, b) -> Double.compare(a.rate(), b.rate()))
+        .toList()
+        .get(samples.size() / 2);
+  }
+
+  private static Path randomModel() throws IOException {
+    Path directory = Files.createTempDirectory("whetstream-speed-");
+    RandomModel.write(directory, RandomModel.Shape.quoted(), 1);
+    return directory;
+  }
+
+  private Pairs random(Lvlm model) {
+    int edge = model.config().vision().imageSize();
+    Random random = new Random(1);
+    return () -> {
+      List<PreparedPair> pairs = new ArrayList<>();
+      for (int i = 0; i < batch; i++) {
+        float[] pixels = new float[3 * edge * edge];
+        for (int j = 0; j < pixels.length; j++) {
+          pixels[j] = (float) random.nextGaussian();
+        }
+        String id = "pair-" + random.nextLong();
+        pairs.add(
+            new PreparedPair(
+                id, pixels, ids(random, shortCaption), ids(random, longCaption), id, id));
+      }
+      return pairs;
+    };
   }
 
   /** Lengths spread by a fifth around the mean, as captions do. */
   private static long[] ids(Random random, int mean) {
     int length = Math.max(1, (int) Math.round(mean * (1 + 0.2 * random.nextGaussian())));
     return random.longs(length, 3, 300).toArray();
+  }
+
+  private Pairs scenes(TextTokenizer tokenizer) {
+    SceneGenerator generator = new SceneGenerator(1, SceneLook.STANDARD);
+    long[] index = {0};
+    return () -> {
+      List<PreparedPair> pairs = new ArrayList<>();
+      while (pairs.size() < batch) {
+        Scene scene = generator.scene(index[0]++);
+        String caption = Captioner.shortCaption(scene);
+        String id = "pair-" + index[0];
+        pairs.add(
+            new PreparedPair(
+                id,
+                SceneRenderer.pixels(SceneRenderer.render(scene)),
+                tokenizer.encode(caption),
+                tokenizer.encode(Captioner.longCaption(scene)),
+                id,
+                caption));
+      }
+      return pairs;
+    };
   }
 }

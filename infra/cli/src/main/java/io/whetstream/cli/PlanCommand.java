@@ -95,7 +95,7 @@ final class PlanCommand implements Callable<Integer> {
               parameters,
               layout.size(),
               rows.stream().mapToInt(Row::length).sum(),
-              new Flops(base.config()).step(rows, training.batch(), layout.loraSize()),
+              new Flops(base.config()).step(rows, training.batch(), layout),
               memory,
               12L * layout.size(),
               4L * (layout.size() - 1));

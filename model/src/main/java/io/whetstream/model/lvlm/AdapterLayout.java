@@ -95,6 +95,14 @@ public final class AdapterLayout {
     return (long) size - 1 - (long) (config.softImage() + config.softText()) * width;
   }
 
+  /** Those of them that the last layer uses after its attention. */
+  long loraSizeAfterLastAttention() {
+    int behind = 2 * 4; // A and B of o, gate, up, down: the last before the soft vectors
+    return parts.subList(parts.size() - 2 - behind, parts.size() - 2).stream()
+        .mapToLong(Part::size)
+        .sum();
+  }
+
   /** Names and places of all tensors but the logit scale: for tests and for state. */
   List<String> names() {
     return parts.stream().filter(part -> part.size() > 0).map(Part::name).toList();

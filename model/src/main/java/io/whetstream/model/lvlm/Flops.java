@@ -7,7 +7,8 @@ import java.util.List;
 
 /**
  * Useful floating-point operations (a multiply-add counts as two): what the mathematics asks for,
- * without padding and without recomputation. Norms, activations and rotations are left out, as is
+ * without padding, without recomputation, and without what the last layer would do after attention
+ * at positions whose state nobody reads. Norms, activations and rotations are left out, as is
  * usual; they are under one percent.
  */
 public final class Flops {
@@ -42,6 +43,20 @@ public final class Flops {
     return t.layers() * (2 * d * queries + 2 * d * keys + 3 * d * t.intermediateSize());
   }
 
+  /** Weights of one layer that come after its attention. */
+  private double weightsAfterAttention() {
+    TextConfig t = config.text();
+    double queries = (double) t.heads() * t.headDim();
+    return t.hiddenSize() * (queries + 3.0 * t.intermediateSize());
+  }
+
+  /** Positions of a row whose last state is read: its read-out and those that predict a token. */
+  private static double kept(Row row) {
+    boolean apart =
+        row.readout() >= 0 && (row.targets() == null || row.targets()[row.readout()] < 0);
+    return row.targetCount() + (apart ? 1 : 0);
+  }
+
   /** One forward pass of rows through the decoder, causal attention counted by half. */
   public double forward(List<Row> rows) {
     TextConfig t = config.text();
@@ -49,7 +64,7 @@ public final class Flops {
     double flops = 0;
     for (Row row : rows) {
       double length = row.length();
-      flops += 2 * length * decoderWeights();
+      flops += 2 * (length * decoderWeights() - (length - kept(row)) * weightsAfterAttention());
       flops += 2 * t.layers() * length * length * queries;
       flops += 2.0 * row.targetCount() * t.vocabSize() * t.hiddenSize();
     }
@@ -60,10 +75,12 @@ public final class Flops {
    * One training step on rows: the frozen decoder forward and backward towards its inputs, LoRA
    * forward, backward, and its own gradients; images once forward.
    *
-   * @param loraWeights number of LoRA values
+   * @param layout what is trained
    */
-  public double step(List<Row> rows, int images, double loraWeights) {
-    double tokens = rows.stream().mapToDouble(Row::length).sum();
-    return images * image() + 2 * forward(rows) + 6 * tokens * loraWeights;
+  public double step(List<Row> rows, int images, AdapterLayout layout) {
+    double all = rows.stream().mapToDouble(Row::length).sum();
+    double kept = rows.stream().mapToDouble(Flops::kept).sum();
+    double lora = all * layout.loraSize() - (all - kept) * layout.loraSizeAfterLastAttention();
+    return images * image() + 2 * forward(rows) + 6 * lora;
   }
 }

@@ -20,6 +20,7 @@ import java.io.UncheckedIOException;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -290,7 +291,7 @@ public final class Lvlm implements AutoCloseable {
    *     of the next-token cross entropies; the number of targets ranked first
    */
   public UnitOutput unit(NDManager step, List<Row> rows, NDArray features, NativeAdapter adapter) {
-    NDList arguments = rowArrays(step, rows, adapter.softImage());
+    NDList arguments = rowArrays(step, rows, adapter.softImage(), false);
     arguments.add(features);
     arguments.add(adapter.flat());
     arguments.add(adapter.shapes());
@@ -319,7 +320,7 @@ public final class Lvlm implements AutoCloseable {
   /** Every intermediate of the decoder, named as in the golden files, each [B, L, .]. */
   Map<String, NDArray> traceDecoder(
       NDManager step, List<Row> rows, NDArray features, NativeAdapter adapter) {
-    NDList arguments = rowArrays(step, rows, adapter.softImage());
+    NDList arguments = rowArrays(step, rows, adapter.softImage(), true);
     arguments.add(features);
     arguments.add(adapter.flat());
     arguments.add(adapter.shapes());
@@ -337,24 +338,48 @@ public final class Lvlm implements AutoCloseable {
     return named;
   }
 
-  /** The arrays that {@code llava.py} calls rows: right-padded ids and flat positions in them. */
-  NDList rowArrays(NDManager step, List<Row> rows, int softImage) {
-    int length = rows.stream().mapToInt(Row::length).max().orElse(0);
-    long[] ids = new long[rows.size() * length];
+  /**
+   * The arrays that {@code llava.py} calls rows. Tokens of all rows one after another, rows of
+   * equal length side by side.
+   *
+   * @param padded whether rows are padded to the longest, in their order, and all positions are
+   *     kept to the end: for looking at intermediates
+   */
+  NDList rowArrays(NDManager step, List<Row> rows, int softImage, boolean padded) {
+    int longest = rows.stream().mapToInt(Row::length).max().orElse(0);
+    List<Integer> order = new ArrayList<>();
+    for (int r = 0; r < rows.size(); r++) {
+      order.add(r);
+    }
+    if (!padded) {
+      order.sort(Comparator.comparingInt(r -> rows.get(r).length()));
+    }
+    int tokens = padded ? longest * rows.size() : rows.stream().mapToInt(Row::length).sum();
+    long[] ids = new long[tokens];
+    long[] positions = new long[tokens];
+    long[] seeds = new long[tokens];
     Arrays.fill(ids, Math.max(0, Math.min(config.padTokenId(), config.text().vocabSize() - 1)));
+    LongList groups = new LongList();
     LongList image = new LongList();
     LongList featureRows = new LongList();
     LongList soft = new LongList();
     LongList softRows = new LongList();
-    LongList readouts = new LongList();
-    LongList positions = new LongList();
+    long[] readouts = new long[rows.size()];
+    LongList targetPositions = new LongList();
     LongList targets = new LongList();
-    long[] seeds = new long[rows.size()];
-    for (int r = 0; r < rows.size(); r++) {
+    LongList kept = new LongList();
+    Arrays.fill(readouts, -1);
+    int base = 0;
+    int equal = 0;
+    for (int o = 0; o < order.size(); o++) {
+      int r = order.get(o);
       Row row = rows.get(r);
-      int base = r * length;
+      int length = padded ? longest : row.length();
       int imageToken = 0;
-      seeds[r] = row.seed();
+      for (int i = 0; i < length; i++) {
+        positions[base + i] = i;
+        seeds[base + i] = row.seed();
+      }
       for (int i = 0; i < row.length(); i++) {
         long id = row.ids()[i];
         if (id < 0) {
@@ -366,9 +391,16 @@ public final class Lvlm implements AutoCloseable {
           featureRows.add((long) row.image() * config.imageTokens() + imageToken++);
         }
         ids[base + i] = id;
-        if (row.targets() != null && row.targets()[i] >= 0) {
-          positions.add(base + i);
+        boolean target = row.targets() != null && row.targets()[i] >= 0;
+        if (row.readout() == i) {
+          readouts[r] = kept.count;
+        }
+        if (target) {
+          targetPositions.add(kept.count);
           targets.add(row.targets()[i]);
+        }
+        if (target || row.readout() == i) {
+          kept.add(base + i);
         }
       }
       if (imageToken != 0 && imageToken != config.imageTokens()) {
@@ -378,20 +410,29 @@ public final class Lvlm implements AutoCloseable {
                 + " image tokens, an image of this model has "
                 + config.imageTokens());
       }
-      if (row.readout() >= 0) {
-        readouts.add(base + row.readout());
+      base += length;
+      equal++;
+      boolean last = o + 1 == order.size();
+      if (last || !padded && rows.get(order.get(o + 1)).length() != length) {
+        groups.add(equal);
+        groups.add(length);
+        equal = 0;
       }
     }
     NDList arrays = new NDList();
-    arrays.add(step.create(ids, new Shape(rows.size(), length)));
+    arrays.add(step.create(ids, new Shape(tokens)));
     arrays.add(image.array(step));
     arrays.add(soft.array(step));
     arrays.add(softRows.array(step));
-    arrays.add(step.create(seeds, new Shape(seeds.length)));
-    arrays.add(readouts.array(step));
-    arrays.add(positions.array(step));
+    long[] asked = Arrays.stream(readouts).filter(place -> place >= 0).toArray();
+    arrays.add(step.create(asked, new Shape(asked.length)));
+    arrays.add(targetPositions.array(step));
     arrays.add(targets.array(step));
     arrays.add(featureRows.array(step));
+    arrays.add(step.create(positions, new Shape(tokens)));
+    arrays.add(groups.array(step).reshape(-1, 2));
+    arrays.add(kept.array(step));
+    arrays.add(step.create(seeds, new Shape(tokens)));
     return named(arrays, "rows[]");
   }
 

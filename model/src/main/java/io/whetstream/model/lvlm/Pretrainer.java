@@ -220,7 +220,7 @@ public final class Pretrainer implements AutoCloseable {
     for (int i = 0; i < pixels.size(); i++) {
       System.arraycopy(pixels.get(i), 0, all, i * 3 * edge * edge, 3 * edge * edge);
     }
-    NDList arguments = model.rowArrays(step, unitRows, 0);
+    NDList arguments = model.rowArrays(step, unitRows, 0, false);
     arguments.add(step.create(all, new Shape(pixels.size(), 3, edge, edge)));
     arguments.add(flat);
     arguments.add(shapes);

@@ -14,6 +14,9 @@ import java.util.List;
 public final class Roofline {
   private static final int CUBE = 2048;
 
+  /** Floating-point operations of one product. */
+  public static final double FLOPS = 2.0 * CUBE * CUBE * CUBE;
+
   private final Lvlm model;
   private final List<Double> gflops = new ArrayList<>();
 
@@ -23,9 +26,13 @@ public final class Roofline {
     gflops.clear();
   }
 
-  /** One product: about 50 ms a core. */
-  public void measure() {
-    model.step(
+  /**
+   * One product: about 50 ms a core.
+   *
+   * @return its seconds
+   */
+  public double measure() {
+    return model.step(
         step -> {
           NDArray a = step.ones(new Shape(CUBE, CUBE));
           NDArray b = step.ones(new Shape(CUBE, CUBE));
@@ -33,8 +40,8 @@ public final class Roofline {
           // Reading one value waits for a device that works asynchronously.
           model.call("matmul", new NDList(a, b)).head().get(0).getFloat(0);
           double seconds = (System.nanoTime() - start) / 1e9;
-          gflops.add(2.0 * CUBE * CUBE * CUBE / seconds / 1e9);
-          return null;
+          gflops.add(FLOPS / seconds / 1e9);
+          return seconds;
         });
   }
 

@@ -29,8 +29,8 @@ import java.util.stream.IntStream;
  * so both passes see the same model.
  */
 final class StepEngine implements AutoCloseable {
-  /** Rows of one unit may differ in length by this factor: bounds what padding can cost. */
-  private static final double LONGEST_TO_SHORTEST = 1.25;
+  /** Tokens of one unit, about: more is no faster, and needs more memory at once. */
+  private static final int UNIT_TOKENS = 4096;
 
   /** Images that go through the vision tower at once when chunks do not bound them. */
   private static final int VISION_CHUNK = 64;
@@ -300,31 +300,26 @@ final class StepEngine implements AutoCloseable {
   }
 
   /**
-   * Cuts rows into units of at most {@code chunk} rows of similar length, image and text rows
-   * apart. Sorting is stable, so a unit's content depends on the batch alone.
+   * Cuts rows into units of at most {@code chunk} rows and about {@link #UNIT_TOKENS} tokens, in
+   * order of length. Sorting is stable, so a unit's content depends on the batch alone.
    */
   static List<List<Integer>> units(List<Row> rows, int chunk) {
     List<Integer> order =
         IntStream.range(0, rows.size())
             .boxed()
-            .sorted(
-                Comparator.<Integer, Boolean>comparing(i -> rows.get(i).textSide())
-                    .thenComparing(i -> rows.get(i).length()))
+            .sorted(Comparator.comparing(i -> rows.get(i).length()))
             .toList();
     List<List<Integer>> units = new ArrayList<>();
     List<Integer> unit = new ArrayList<>();
+    int tokens = 0;
     for (int row : order) {
-      if (!unit.isEmpty()) {
-        Row first = rows.get(unit.get(0));
-        Row next = rows.get(row);
-        if (unit.size() == chunk
-            || next.textSide() != first.textSide()
-            || next.length() > LONGEST_TO_SHORTEST * first.length()) {
-          units.add(unit);
-          unit = new ArrayList<>();
-        }
+      if (!unit.isEmpty() && (unit.size() == chunk || tokens >= UNIT_TOKENS)) {
+        units.add(unit);
+        unit = new ArrayList<>();
+        tokens = 0;
       }
       unit.add(row);
+      tokens += rows.get(row).length();
     }
     if (!unit.isEmpty()) {
       units.add(unit);

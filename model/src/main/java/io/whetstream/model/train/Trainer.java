@@ -153,7 +153,7 @@ public final class Trainer implements AutoCloseable {
         recall(outcome.cosines(), batch.excluded(), n, false),
         recall(outcome.cosines(), batch.excluded(), n, true),
         (System.nanoTime() - start) / 1e9,
-        model.flops().step(batch.rows(), batch.pixels().size(), layout.loraSize()));
+        model.flops().step(batch.rows(), batch.pixels().size(), layout));
   }
 
   /** Share of rows (or columns) whose own entry is strictly above all that count as negatives. */

@@ -2,13 +2,14 @@
 # them. This is TorchScript in its serialised form: dtypes are integers (6 float32, 15 bfloat16), functions are named in full.
 # Names between at-signs are constants of one model, filled in by TorchScriptArchive when the archive is assembled.
 #
-# Shapes: B rows, L positions, d decoder width, N image tokens per image, P image patches, H heads, hd head width, r LoRA rank.
+# Shapes: B rows, L positions, T tokens of all rows, d decoder width, N image tokens per image, P image patches, H heads, hd head width, r LoRA rank.
 #
 # Vision weights v:   [patch [dv, 3*p*p], patch bias [dv], class token [1 or 0, dv], positions [., dv], pre-norm w, b] then VISION
 #                     per layer [norm1 w, b, qkv w, b, out w, b, norm2 w, b, fc1 w, b, fc2 w, b] (12), then projector [w, b, w, b].
 # Decoder weights w:  [embeddings [V, d], final norm, head [V, d], cos, sin [maxPositions, hd/2]] then per layer
 #                     [norm1, qkv w, b, out w, b, norm2, gate-up w, b, down w, b] (10); absent biases are empty tensors.
-# Adapter list a:     per layer [A, B] of qkv, out, gate-up, down (8), A [r*, in], B [out, r*] with alpha/r folded in, then
+# Adapter list a:     per layer [A, B] of qkv, out, gate-up, down (8), A [r*, in], B [out, r*] with alpha/r folded in (or the merged
+#                     weight [out, in] and an empty tensor), then
 #                     the soft vectors of both sides in one tensor [image K + text K, d]. Empty: no adapter.
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -86,71 +87,112 @@ def vision_features(pixels: Tensor, v: List[Tensor]) -> Tensor:
 
 # ---- decoder ----------------------------------------------------------------------------------------------------------
 
+# Tokens of all rows stand one after another, T in all, without padding: products and norms see [T, .], attention alone sees rows,
+# those of equal length together. layout = [positions of tokens in their rows [T], rows and length of each group of equal rows [g, 2],
+# positions in T whose last state is asked for [n], dropout seed of each token's row [T]].
+
 # Keep mask of LoRA dropout, scaled by 1/(1-p): a hash of (row seed, site, position, feature), so that it is the same in every
 # chunking and every recomputation. The mixer is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-def dropout_mask(seeds: Tensor, site: int, L: int, width: int, p: float, like: Tensor) -> Tensor:
-  position = torch.arange(L, dtype=4, device=ops.prim.device(like)) * 2654435761
+def dropout_mask(seeds: Tensor, positions: Tensor, site: int, width: int, p: float, like: Tensor) -> Tensor:
   feature = torch.arange(width, dtype=4, device=ops.prim.device(like)) * 40503
-  z = seeds.view(-1, 1, 1) + position.view(1, -1, 1) + feature.view(1, 1, -1) + site * 7046029254386353131
+  z = (seeds + positions * 2654435761).view(-1, 1) + feature.view(1, -1) + site * 7046029254386353131
   z = torch.bitwise_xor(z, torch.bitwise_right_shift(z, 30)) * -4658895280553007687
   z = torch.bitwise_xor(z, torch.bitwise_right_shift(z, 27)) * -7723592293110705685
   z = torch.bitwise_and(torch.bitwise_right_shift(z, 20), 16777215)
   keep = torch.ge(z, int(p * 16777216.0))
   return keep.to(ops.prim.dtype(like)) * (1.0 / (1.0 - p))
 
-# Adds B(A(x)) to y, with dropout on the way into A. No-op without an adapter at this place.
-def add_lora(y: Tensor, x: Tensor, a: List[Tensor], at: int, seeds: Tensor, p: float) -> Tensor:
+# Linear layer with its LoRA: y + B(A(x)), dropout on the way into A. x [T, in]. Without B, A is the merged weight.
+def lora(x: Tensor, weight: Tensor, bias: Tensor, a: List[Tensor], at: int, seeds: Tensor, positions: Tensor, p: float) -> Tensor:
+  rank = 0
+  merged = False
   if len(a) > 0:
-    if a[at].size(0) > 0:
+    rank = a[at].size(0)
+    merged = a[at + 1].size(0) == 0
+  if rank > 0:
+    if merged:
+      y = __torch__.affine(x, a[at], bias)
+    else:
+      y = __torch__.affine(x, weight, bias)
       if p > 0.0:
-        x = x * __torch__.dropout_mask(seeds, at, x.size(1), x.size(2), p, x)
-      h = torch.linear(x, a[at])
-      y = torch.addmm(y.reshape(-1, y.size(-1)), h.reshape(-1, h.size(-1)), a[at + 1].t()).view(y.size())
+        x = x * __torch__.dropout_mask(seeds, positions, at, x.size(1), p, x)
+      # In place: no copy of y, and nobody needs what it was.
+      y = torch.addmm_(y, torch.linear(x, a[at]), a[at + 1].t())
+  else:
+    y = __torch__.affine(x, weight, bias)
   return y
 
-# Rotary positions on the first n heads of x [B, L, n, hd], half-split layout as in Llama.
+# Rotary positions on x [T, n, hd], half-split layout as in Llama; cos and sin [T, 1, hd/2].
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
   x1, x2 = torch.chunk(x, 2, -1)
   return torch.cat([x1 * cos - x2 * sin, x2 * cos + x1 * sin], -1)
 
-def decoder_layer(x: Tensor, w: List[Tensor], i: int, a: List[Tensor], seeds: Tensor, p: float) -> Tensor:
-  at = 5 + 10 * i
-  la = 8 * i
-  B = x.size(0)
-  L = x.size(1)
-  y = __torch__.rms_norm(x, w[at])
-  qkv = __torch__.affine(y, w[at + 1], w[at + 2])
-  qkv = __torch__.add_lora(qkv, y, a, la, seeds, p).view(B, L, -1, @HEAD_DIM@)
-  cos = w[3][:L].view(1, L, 1, -1)
-  sin = w[4][:L].view(1, L, 1, -1)
-  qk, v = torch.split_with_sizes(qkv, [@HEADS@ + @KV_HEADS@, @KV_HEADS@], 2)
-  q, k = torch.split_with_sizes(__torch__.rope(qk, cos, sin), [@HEADS@, @KV_HEADS@], 2)
-  q = q.transpose(1, 2)
-  k = k.transpose(1, 2)
-  v = v.transpose(1, 2)
+# Causal attention within rows of equal length: qk [B*L, H + KV, hd], v [B*L, KV, hd] -> [B*L, H*hd].
+def attend_equal(qk: Tensor, v: Tensor, B: int, L: int) -> Tensor:
+  q, k = torch.split_with_sizes(qk.view(B, L, @HEADS@ + @KV_HEADS@, @HEAD_DIM@).transpose(1, 2), [@HEADS@, @KV_HEADS@], 1)
+  v = v.view(B, L, @KV_HEADS@, @HEAD_DIM@).transpose(1, 2)
   if @HEADS@ != @KV_HEADS@:
     k = torch.repeat_interleave(k, @HEADS@ // @KV_HEADS@, 1)
     v = torch.repeat_interleave(v, @HEADS@ // @KV_HEADS@, 1)
-  y = torch.scaled_dot_product_attention(q, k, v, None, 0.0, True).transpose(1, 2).reshape(B, L, -1)
-  o = __torch__.affine(y, w[at + 3], w[at + 4])
-  x = x + __torch__.add_lora(o, y, a, la + 2, seeds, p)
-  y = __torch__.rms_norm(x, w[at + 5])
-  gu = __torch__.affine(y, w[at + 6], w[at + 7])
-  gu = __torch__.add_lora(gu, y, a, la + 4, seeds, p)
-  gate, up = torch.chunk(gu, 2, -1)
-  y = __torch__.@TEXT_ACT@(gate) * up
-  o = __torch__.affine(y, w[at + 8], w[at + 9])
-  return x + __torch__.add_lora(o, y, a, la + 6, seeds, p)
+  return torch.scaled_dot_product_attention(q, k, v, None, 0.0, True).transpose(1, 2).reshape(B * L, @HEADS@ * @HEAD_DIM@)
 
-# Decoder input. ids [B, L] (whatever stands at an image or soft position is replaced), image [n] and soft [m] are flat
-# positions in B*L, feature_rows [n] rows of the projected image features, soft_rows [m] rows of the soft vectors.
+def attend(qk: Tensor, v: Tensor, groups: List[int]) -> Tensor:
+  n = len(groups) // 2
+  if n == 1:
+    y = __torch__.attend_equal(qk, v, groups[0], groups[1])
+  else:
+    sizes = annotate(List[int], [])
+    for g in range(n):
+      sizes.append(groups[2 * g] * groups[2 * g + 1])
+    qks = torch.split_with_sizes(qk, sizes)
+    vs = torch.split_with_sizes(v, sizes)
+    parts = annotate(List[Tensor], [])
+    for g in range(n):
+      parts.append(__torch__.attend_equal(qks[g], vs[g], groups[2 * g], groups[2 * g + 1]))
+    y = torch.cat(parts, 0)
+  return y
+
+# All layers. x [T, d] -> states of the positions that are asked for [n, d], before the final norm. In the last layer only they go on
+# after attention. trace: every layer's output is appended to it if it is not empty.
+def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p: float, trace: List[Tensor]) -> Tensor:
+  positions = layout[0]
+  seeds = layout[3]
+  groups = annotate(List[int], [])
+  for g in range(layout[1].size(0)):
+    groups.append(int(layout[1][g][0]))
+    groups.append(int(layout[1][g][1]))
+  cos = torch.index_select(w[3], 0, positions).unsqueeze(1)
+  sin = torch.index_select(w[4], 0, positions).unsqueeze(1)
+  for i in range(@LAYERS@):
+    at = 5 + 10 * i
+    la = 8 * i
+    y = __torch__.rms_norm(x, w[at])
+    qkv = __torch__.lora(y, w[at + 1], w[at + 2], a, la, seeds, positions, p).view(x.size(0), @HEADS@ + 2 * @KV_HEADS@, @HEAD_DIM@)
+    qk, v = torch.split_with_sizes(qkv, [@HEADS@ + @KV_HEADS@, @KV_HEADS@], 1)
+    y = __torch__.attend(__torch__.rope(qk, cos, sin), v, groups)
+    if i == @LAYERS@ - 1:
+      if layout[2].size(0) < x.size(0):
+        x = torch.index_select(x, 0, layout[2])
+        y = torch.index_select(y, 0, layout[2])
+        seeds = torch.index_select(seeds, 0, layout[2])
+        positions = torch.index_select(positions, 0, layout[2])
+    x = x + __torch__.lora(y, w[at + 3], w[at + 4], a, la + 2, seeds, positions, p)
+    y = __torch__.rms_norm(x, w[at + 5])
+    gate, up = torch.chunk(__torch__.lora(y, w[at + 6], w[at + 7], a, la + 4, seeds, positions, p), 2, -1)
+    x = x + __torch__.lora(__torch__.@TEXT_ACT@(gate) * up, w[at + 8], w[at + 9], a, la + 6, seeds, positions, p)
+    if len(trace) > 0:
+      trace.append(__torch__.wide(x))
+  return x
+
+# Decoder input. ids [T] (whatever stands at an image or soft position is replaced), image [n] and soft [m] are
+# positions in T, feature_rows [n] rows of the projected image features, soft_rows [m] rows of the soft vectors.
 def splice(w: List[Tensor], a: List[Tensor], ids: Tensor, image: Tensor, features: Tensor, feature_rows: Tensor, soft: Tensor, soft_rows: Tensor) -> Tensor:
-  x = torch.embedding(w[0], ids.view(-1))
+  x = torch.embedding(w[0], ids)
   if image.size(0) > 0:
     x = torch.index_copy(x, 0, image, torch.index_select(features, 0, feature_rows).to(ops.prim.dtype(x)))
   if soft.size(0) > 0:
     x = torch.index_copy(x, 0, soft, torch.index_select(a[len(a) - 1], 0, soft_rows))
-  return x.view(ids.size(0), ids.size(1), -1)
+  return x
 
 # Dtype of losses and embeddings: double stays double, all else float32.
 def wide(x: Tensor) -> Tensor:
@@ -178,25 +220,42 @@ def pieces(flat: Tensor, shapes: Tensor) -> List[Tensor]:
 
 # ---- adapters ---------------------------------------------------------------------------------------------------------
 
+# B(A(x)) for projections that read the same input, as one pair: their A stacked, their B on a block diagonal. Where the weight is so
+# small that its own gradient costs less than the thin products (and nothing stands between: no dropout, no rounding to 16 bits), the
+# pair is merged into it.
+def lora_pair(A: Tensor, B: Tensor, weight: Tensor, p: float) -> List[Tensor]:
+  rank = A.size(0)
+  small = weight.numel() <= 6 * rank * (weight.size(0) + weight.size(1))
+  exact = torch.__or__(ops.prim.dtype(weight) == 6, ops.prim.dtype(weight) == 7)
+  if torch.__and__(torch.__and__(rank > 0, p == 0.0), torch.__and__(small, exact)):
+    pair = [torch.addmm(weight, B, A), A[:0]]
+  else:
+    pair = [A, B]
+  return pair
+
 # Cuts the flat trainable vector into the adapter list. shapes [14*layers + 1, 2]: per layer A and B of q, k, v, o, gate, up,
-# down (an absent one has rank 0), then the soft vectors; what is left over is the logit scale. Projections that read the same input
-# become one product: their A stacked, their B on a block diagonal.
-def adapter(flat: Tensor, shapes: Tensor, scaling: float, like: Tensor) -> List[Tensor]:
+# down (an absent one has rank 0), then the soft vectors; what is left over is the logit scale.
+def adapter(flat: Tensor, shapes: Tensor, scaling: float, p: float, w: List[Tensor]) -> List[Tensor]:
   parts = annotate(List[Tensor], [])
   pieces = __torch__.pieces(flat, shapes)
   for i in range(shapes.size(0)):
-    parts.append(pieces[i].view(int(shapes[i][0]), int(shapes[i][1])).to(ops.prim.dtype(like)))
+    parts.append(pieces[i].view(int(shapes[i][0]), int(shapes[i][1])).to(ops.prim.dtype(w[0])))
   a = annotate(List[Tensor], [])
   for i in range(@LAYERS@):
     at = 14 * i
-    a.append(torch.cat([parts[at], parts[at + 2], parts[at + 4]], 0))
-    a.append(torch.block_diag([parts[at + 1], parts[at + 3], parts[at + 5]]) * scaling)
-    a.append(parts[at + 6])
-    a.append(parts[at + 7] * scaling)
-    a.append(torch.cat([parts[at + 8], parts[at + 10]], 0))
-    a.append(torch.block_diag([parts[at + 9], parts[at + 11]]) * scaling)
-    a.append(parts[at + 12])
-    a.append(parts[at + 13] * scaling)
+    wt = 5 + 10 * i
+    q, b = __torch__.lora_pair(torch.cat([parts[at], parts[at + 2], parts[at + 4]], 0), torch.block_diag([parts[at + 1], parts[at + 3], parts[at + 5]]) * scaling, w[wt + 1], p)
+    a.append(q)
+    a.append(b)
+    q, b = __torch__.lora_pair(parts[at + 6], parts[at + 7] * scaling, w[wt + 3], p)
+    a.append(q)
+    a.append(b)
+    q, b = __torch__.lora_pair(torch.cat([parts[at + 8], parts[at + 10]], 0), torch.block_diag([parts[at + 9], parts[at + 11]]) * scaling, w[wt + 6], p)
+    a.append(q)
+    a.append(b)
+    q, b = __torch__.lora_pair(parts[at + 12], parts[at + 13] * scaling, w[wt + 8], p)
+    a.append(q)
+    a.append(b)
   a.append(parts[len(parts) - 1])
   return a
 
@@ -229,42 +288,43 @@ class Lvlm(Module):
     out.append(__torch__.wide(__torch__.project(__torch__.vision_features(pixels, v), v)))
     return out
 
-  # Every intermediate of the decoder: inputs, layers 1..n, final norm, logits, all [B, L, .].
+  # Every intermediate of the decoder: inputs, layers 1..n, final norm, logits, all [B, L, .]. Rows padded to one length.
   def trace_decoder(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, flat: Tensor, shapes: Tensor, scalars: Tensor, w: List[Tensor]) -> List[Tensor]:
     a = annotate(List[Tensor], [])
     if flat.numel() > 0:
-      a = __torch__.adapter(flat, shapes, float(scalars[0]), w[0])
-    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[8], rows[2], rows[3])
-    out = [__torch__.wide(x)]
-    for i in range(@LAYERS@):
-      x = __torch__.decoder_layer(x, w, i, a, rows[4], 0.0)
-      out.append(__torch__.wide(x))
+      a = __torch__.adapter(flat, shapes, float(scalars[0]), 0.0, w)
+    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
+    states = [__torch__.wide(x)]
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[8], rows[11]], 0.0, states)
     x = __torch__.rms_norm(x, w[1])
-    out.append(__torch__.wide(x))
-    out.append(__torch__.wide(torch.linear(x, w[2])))
+    states.append(__torch__.wide(x))
+    states.append(__torch__.wide(torch.linear(x, w[2])))
+    out = annotate(List[Tensor], [])
+    for i in range(len(states)):
+      out.append(states[i].view(int(rows[9][0][0]), int(rows[9][0][1]), -1))
     return out
 
-  # One unit of rows. rows = [ids [B, L], image positions [n], soft positions [m], soft rows [m], dropout seeds [B], read-out
-  # positions [e] (flat), next-token positions [t] (flat), next-token targets [t], feature rows [n]]. scalars = [alpha/r, dropout p].
+  # One unit of rows. rows = [ids [T], image positions [n], soft positions [m], soft rows [m], then into the k positions kept to the end:
+  # read-outs [e] and next-token positions [t], next-token targets [t], feature rows [n], positions in rows [T], groups of equal rows
+  # [g, 2], kept positions [k], dropout seeds [T]]. scalars = [alpha/r, dropout p].
   # Returns embeddings [e, d] of unit length, the summed next-token cross entropy, and how many of the t targets were ranked first.
   def unit(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, flat: Tensor, shapes: Tensor, scalars: Tensor, w: List[Tensor]) -> List[Tensor]:
+    p = float(scalars[1])
     a = annotate(List[Tensor], [])
     if flat.numel() > 0:
-      a = __torch__.adapter(flat, shapes, float(scalars[0]), w[0])
-    p = float(scalars[1])
-    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[8], rows[2], rows[3])
-    for i in range(@LAYERS@):
-      x = __torch__.decoder_layer(x, w, i, a, rows[4], p)
-    x = x.view(-1, x.size(-1))
-    e = __torch__.unit_length(__torch__.rms_norm(torch.index_select(x, 0, rows[5]), w[1]))
-    if rows[6].size(0) > 0:
-      h = __torch__.rms_norm(torch.index_select(x, 0, rows[6]), w[1])
-      logits = __torch__.wide(torch.linear(h, w[2]))
-      loss = torch.cross_entropy_loss(logits, rows[7], None, 2)
-      hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[7]))
+      a = __torch__.adapter(flat, shapes, float(scalars[0]), p, w)
+    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
+    none = annotate(List[Tensor], [])
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11]], p, none)
+    x = __torch__.rms_norm(x, w[1])
+    e = __torch__.unit_length(torch.index_select(x, 0, rows[4]))
+    if rows[5].size(0) > 0:
+      logits = __torch__.wide(torch.linear(torch.index_select(x, 0, rows[5]), w[2]))
+      loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
+      hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[6]))
     else:
       loss = torch.sum(__torch__.wide(x[:0]))
-      hits = torch.sum(rows[7])
+      hits = torch.sum(rows[6])
     return [e, loss, hits]
 
   # What is differentiated for one unit: upstream gradients of its embeddings (cached gradients, Gao et al. 2021, section 3.2) and
@@ -381,14 +441,12 @@ class Lvlm(Module):
       features = f.view(-1, f.size(-1))
     else:
       features = w[0][:0]
-    x = __torch__.splice(w, none, rows[0], rows[1], features, rows[8], rows[2], rows[3])
-    for i in range(@LAYERS@):
-      x = __torch__.decoder_layer(x, w, i, none, rows[4], 0.0)
-    x = x.view(-1, x.size(-1))
-    h = __torch__.rms_norm(torch.index_select(x, 0, rows[6]), w[1])
+    x = __torch__.splice(w, none, rows[0], rows[1], features, rows[7], rows[2], rows[3])
+    x = __torch__.decoder(x, w, none, [rows[8], rows[9], rows[10], rows[11]], 0.0, none)
+    h = __torch__.rms_norm(torch.index_select(x, 0, rows[5]), w[1])
     logits = torch.linear(h, w[2])
-    loss = torch.cross_entropy_loss(logits, rows[7], None, 2)
-    hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[7]))
+    loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
+    hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[6]))
     return [loss, hits]
 
   # One matrix product, for measuring what the processor can do.
