@@ -1,5 +1,6 @@
 package io.whetstream.bench;
 
+import com.sun.management.OperatingSystemMXBean;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
@@ -18,7 +19,6 @@ import io.whetstream.model.train.Trainer;
 import io.whetstream.model.train.TrainingConfig;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
-import java.lang.management.ThreadMXBean;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -40,7 +40,8 @@ import picocli.CommandLine.Option;
     mixinStandardHelpOptions = true,
     description = "Measures training steps at the shape vision 112/14 384x6, text 512x8.")
 public final class TrainingSpeed implements Callable<Integer> {
-  private static final ThreadMXBean CLOCK = ManagementFactory.getThreadMXBean();
+  private static final OperatingSystemMXBean CLOCK =
+      ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class);
 
   @Option(names = "--demo", description = "The demo base and drawn scenes instead.")
   boolean demo;
@@ -68,7 +69,9 @@ public final class TrainingSpeed implements Callable<Integer> {
 
   @Option(
       names = "--processor-time",
-      description = "With one thread: divide by its processor time, for a machine that is busy.")
+      description =
+          "Processor time of the process by threads instead of time, for a machine that is busy;"
+              + " set OMP_WAIT_POLICY=PASSIVE with it, or waiting counts as work.")
   boolean processorTime;
 
   /** Pairs of one step. */
@@ -93,10 +96,6 @@ public final class TrainingSpeed implements Callable<Integer> {
   @Override
   public Integer call() throws Exception {
     Path directory = demo ? DemoBase.directory() : randomModel();
-    if (processorTime && threads != 1) {
-      throw new CommandLine.ParameterException(
-          new CommandLine(this), "--processor-time needs --threads 1");
-    }
     System.out.println(
         "| precision | pairs/s | step p50 ms | useful GFLOP/pair | GFLOP/s | roofline GFLOP/s |"
             + " utilisation |\n|---|---|---|---|---|---|---|");
@@ -121,14 +120,16 @@ public final class TrainingSpeed implements Callable<Integer> {
     List<Sample> products = new ArrayList<>();
     for (int step = 0; step < steps; step++) {
       List<PreparedPair> next = pairs.next();
-      long begin = CLOCK.getCurrentThreadCpuTime();
+      long begin = CLOCK.getProcessCpuTime();
       StepReport report = trainer.step(next);
-      long middle = CLOCK.getCurrentThreadCpuTime();
+      long middle = CLOCK.getProcessCpuTime();
       double seconds = roofline.measure();
-      long end = CLOCK.getCurrentThreadCpuTime();
+      long end = CLOCK.getProcessCpuTime();
       samples.add(
-          new Sample(processorTime ? (middle - begin) / 1e9 : report.seconds(), report.flops()));
-      products.add(new Sample(processorTime ? (end - middle) / 1e9 : seconds, Roofline.FLOPS));
+          new Sample(
+              processorTime ? (middle - begin) / 1e9 / threads : report.seconds(), report.flops()));
+      products.add(
+          new Sample(processorTime ? (end - middle) / 1e9 / threads : seconds, Roofline.FLOPS));
     }
     Sample step = median(samples);
     Sample product = median(products);

@@ -71,7 +71,7 @@ public final class Lvlm implements AutoCloseable {
               manager, new ByteArrayInputStream(TorchScriptArchive.assemble(config)), false, false);
       manager.attachInternal("lvlm", block);
       vision = load(WeightSlot.vision(config), source, "v[]");
-      decoder = load(WeightSlot.decoder(config), source, "w[]");
+      decoder = prepare(load(WeightSlot.decoder(config), source, "w[]"));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     } catch (RuntimeException e) {
@@ -122,6 +122,16 @@ public final class Lvlm implements AutoCloseable {
       arguments.forEach(NDArray::close);
     }
     return weights;
+  }
+
+  /** What is folded and reordered for speed; see {@code prepare} in {@code llava.py}. */
+  private List<NDArray> prepare(List<NDArray> weights) {
+    NDList prepared = call("prepare", new NDList(weights));
+    for (int i = 0; i < weights.size(); i++) {
+      // Unchanged ones come back as further handles of the same tensor.
+      weights.get(i).close();
+    }
+    return List.copyOf(named(prepared, "w[]"));
   }
 
   public ModelConfig config() {

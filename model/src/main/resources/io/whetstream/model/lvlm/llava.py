@@ -8,6 +8,7 @@
 #                     per layer [norm1 w, b, qkv w, b, out w, b, norm2 w, b, fc1 w, b, fc2 w, b] (12), then projector [w, b, w, b].
 # Decoder weights w:  [embeddings [V, d], final norm, head [V, d], cos, sin [maxPositions, hd/2]] then per layer
 #                     [norm1, qkv w, b, out w, b, norm2, gate-up w, b, down w, b] (10); absent biases are empty tensors.
+#                     As prepare() returns them: norm1 is folded into qkv w, norm2 into gate-up w, rows of qkv side by side.
 # Adapter list a:     per layer [A, B] of qkv, out, gate-up, down (8), A [r*, in], B [out, r*] with alpha/r folded in (or the merged
 #                     weight [out, in] and an empty tensor), then
 #                     the soft vectors of both sides in one tensor [image K + text K, d]. Empty: no adapter.
@@ -35,8 +36,19 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     y = torch.linear(x, weight)
   return y
 
-def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
-  return torch.rms_norm(x, [x.size(-1)], weight, @RMS_EPS@)
+# Dtype of losses and embeddings: double stays double, all else float32.
+def wide(x: Tensor) -> Tensor:
+  if ops.prim.dtype(x) == 7:
+    y = x
+  else:
+    y = x.to(6)
+  return y
+
+# Root-mean-square norm without its weight, which is folded into what follows. The norm is one pass over x, in 32 bit at least.
+def rms_norm(x: Tensor) -> Tensor:
+  y = __torch__.wide(x)
+  y = y * torch.rsqrt(torch.mean(y * y, [-1], True) + @RMS_EPS@)
+  return y.to(ops.prim.dtype(x))
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
   return torch.layer_norm(x, [x.size(-1)], weight, bias, @VISION_EPS@)
@@ -122,33 +134,52 @@ def lora(x: Tensor, weight: Tensor, bias: Tensor, a: List[Tensor], at: int, seed
     y = __torch__.affine(x, weight, bias)
   return y
 
-# Rotary positions on x [T, n, hd], half-split layout as in Llama; cos and sin [T, 1, hd/2].
-def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-  x1, x2 = torch.chunk(x, 2, -1)
-  return torch.cat([x1 * cos - x2 * sin, x2 * cos + x1 * sin], -1)
+# Reorders the rows of a stacked q, k, v weight [(H + 2 KV)*hd, .] or bias so that the two values that a rotary angle turns stand side
+# by side in q and k (in checkpoints they are hd/2 apart). Scores do not change: q and k are reordered alike.
+def side_by_side(x: Tensor) -> Tensor:
+  if x.size(0) > 0:
+    turned = (@HEADS@ + @KV_HEADS@) * @HEAD_DIM@
+    qk = x[:turned].reshape(@HEADS@ + @KV_HEADS@, 2, @HEAD_DIM@ // 2, -1).transpose(1, 2)
+    y = torch.cat([qk.reshape(turned, -1), x[turned:].reshape(@KV_HEADS@ * @HEAD_DIM@, -1)], 0).view(x.size())
+  else:
+    y = x
+  return y
 
-# Causal attention within rows of equal length: qk [B*L, H + KV, hd], v [B*L, KV, hd] -> [B*L, H*hd].
-def attend_equal(qk: Tensor, v: Tensor, B: int, L: int) -> Tensor:
-  q, k = torch.split_with_sizes(qk.view(B, L, @HEADS@ + @KV_HEADS@, @HEAD_DIM@).transpose(1, 2), [@HEADS@, @KV_HEADS@], 1)
-  v = v.view(B, L, @KV_HEADS@, @HEAD_DIM@).transpose(1, 2)
+# Rotary angles of tokens at these positions as complex numbers, for q, k and (all 1) v together: [T, (H + 2 KV)*hd/2].
+def turns(w: List[Tensor], positions: Tensor) -> Tensor:
+  cos = torch.index_select(w[3], 0, positions)
+  sin = torch.index_select(w[4], 0, positions)
+  n = @HEADS@ + @KV_HEADS@
+  still = @KV_HEADS@ * @HEAD_DIM@ // 2
+  real = torch.cat([torch.repeat(__torch__.wide(cos), [1, n]), torch.ones([cos.size(0), still], dtype=6, device=ops.prim.device(cos)).to(ops.prim.dtype(__torch__.wide(cos)))], 1)
+  imaginary = torch.cat([torch.repeat(__torch__.wide(sin), [1, n]), torch.zeros([cos.size(0), still], dtype=6, device=ops.prim.device(cos)).to(ops.prim.dtype(__torch__.wide(cos)))], 1)
+  return torch.complex(real, imaginary)
+
+# Rotary positions: one complex product. qkv [T, (H + 2 KV)*hd].
+def rope(qkv: Tensor, turns: Tensor) -> Tensor:
+  z = torch.view_as_complex(__torch__.wide(qkv).view(qkv.size(0), -1, 2)) * turns
+  return torch.view_as_real(z).view(qkv.size()).to(ops.prim.dtype(qkv))
+
+# Causal attention within rows of equal length: qkv [B*L, (H + 2 KV)*hd] -> [B*L, H*hd].
+def attend_equal(qkv: Tensor, B: int, L: int) -> Tensor:
+  q, k, v = torch.split_with_sizes(qkv.view(B, L, @HEADS@ + 2 * @KV_HEADS@, @HEAD_DIM@).transpose(1, 2), [@HEADS@, @KV_HEADS@, @KV_HEADS@], 1)
   if @HEADS@ != @KV_HEADS@:
     k = torch.repeat_interleave(k, @HEADS@ // @KV_HEADS@, 1)
     v = torch.repeat_interleave(v, @HEADS@ // @KV_HEADS@, 1)
   return torch.scaled_dot_product_attention(q, k, v, None, 0.0, True).transpose(1, 2).reshape(B * L, @HEADS@ * @HEAD_DIM@)
 
-def attend(qk: Tensor, v: Tensor, groups: List[int]) -> Tensor:
+def attend(qkv: Tensor, groups: List[int]) -> Tensor:
   n = len(groups) // 2
   if n == 1:
-    y = __torch__.attend_equal(qk, v, groups[0], groups[1])
+    y = __torch__.attend_equal(qkv, groups[0], groups[1])
   else:
     sizes = annotate(List[int], [])
     for g in range(n):
       sizes.append(groups[2 * g] * groups[2 * g + 1])
-    qks = torch.split_with_sizes(qk, sizes)
-    vs = torch.split_with_sizes(v, sizes)
+    equal = torch.split_with_sizes(qkv, sizes)
     parts = annotate(List[Tensor], [])
     for g in range(n):
-      parts.append(__torch__.attend_equal(qks[g], vs[g], groups[2 * g], groups[2 * g + 1]))
+      parts.append(__torch__.attend_equal(equal[g], groups[2 * g], groups[2 * g + 1]))
     y = torch.cat(parts, 0)
   return y
 
@@ -161,15 +192,12 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
   for g in range(layout[1].size(0)):
     groups.append(int(layout[1][g][0]))
     groups.append(int(layout[1][g][1]))
-  cos = torch.index_select(w[3], 0, positions).unsqueeze(1)
-  sin = torch.index_select(w[4], 0, positions).unsqueeze(1)
+  turns = __torch__.turns(w, positions)
   for i in range(@LAYERS@):
     at = 5 + 10 * i
     la = 8 * i
-    y = __torch__.rms_norm(x, w[at])
-    qkv = __torch__.lora(y, w[at + 1], w[at + 2], a, la, seeds, positions, p).view(x.size(0), @HEADS@ + 2 * @KV_HEADS@, @HEAD_DIM@)
-    qk, v = torch.split_with_sizes(qkv, [@HEADS@ + @KV_HEADS@, @KV_HEADS@], 1)
-    y = __torch__.attend(__torch__.rope(qk, cos, sin), v, groups)
+    qkv = __torch__.lora(__torch__.rms_norm(x), w[at + 1], w[at + 2], a, la, seeds, positions, p)
+    y = __torch__.attend(__torch__.rope(qkv, turns), groups)
     if i == @LAYERS@ - 1:
       if layout[2].size(0) < x.size(0):
         x = torch.index_select(x, 0, layout[2])
@@ -177,8 +205,7 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
         seeds = torch.index_select(seeds, 0, layout[2])
         positions = torch.index_select(positions, 0, layout[2])
     x = x + __torch__.lora(y, w[at + 3], w[at + 4], a, la + 2, seeds, positions, p)
-    y = __torch__.rms_norm(x, w[at + 5])
-    gate, up = torch.chunk(__torch__.lora(y, w[at + 6], w[at + 7], a, la + 4, seeds, positions, p), 2, -1)
+    gate, up = torch.chunk(__torch__.lora(__torch__.rms_norm(x), w[at + 6], w[at + 7], a, la + 4, seeds, positions, p), 2, -1)
     x = x + __torch__.lora(__torch__.@TEXT_ACT@(gate) * up, w[at + 8], w[at + 9], a, la + 6, seeds, positions, p)
     if len(trace) > 0:
       trace.append(__torch__.wide(x))
@@ -193,14 +220,6 @@ def splice(w: List[Tensor], a: List[Tensor], ids: Tensor, image: Tensor, feature
   if soft.size(0) > 0:
     x = torch.index_copy(x, 0, soft, torch.index_select(a[len(a) - 1], 0, soft_rows))
   return x
-
-# Dtype of losses and embeddings: double stays double, all else float32.
-def wide(x: Tensor) -> Tensor:
-  if ops.prim.dtype(x) == 7:
-    y = x
-  else:
-    y = x.to(6)
-  return y
 
 def unit_length(x: Tensor) -> Tensor:
   y = __torch__.wide(x)
@@ -244,13 +263,14 @@ def adapter(flat: Tensor, shapes: Tensor, scaling: float, p: float, w: List[Tens
   for i in range(@LAYERS@):
     at = 14 * i
     wt = 5 + 10 * i
-    q, b = __torch__.lora_pair(torch.cat([parts[at], parts[at + 2], parts[at + 4]], 0), torch.block_diag([parts[at + 1], parts[at + 3], parts[at + 5]]) * scaling, w[wt + 1], p)
+    B = __torch__.side_by_side(torch.block_diag([parts[at + 1], parts[at + 3], parts[at + 5]]) * scaling)
+    q, b = __torch__.lora_pair(torch.cat([parts[at], parts[at + 2], parts[at + 4]], 0) * w[wt], B, w[wt + 1], p)
     a.append(q)
     a.append(b)
     q, b = __torch__.lora_pair(parts[at + 6], parts[at + 7] * scaling, w[wt + 3], p)
     a.append(q)
     a.append(b)
-    q, b = __torch__.lora_pair(torch.cat([parts[at + 8], parts[at + 10]], 0), torch.block_diag([parts[at + 9], parts[at + 11]]) * scaling, w[wt + 6], p)
+    q, b = __torch__.lora_pair(torch.cat([parts[at + 8], parts[at + 10]], 0) * w[wt + 5], torch.block_diag([parts[at + 9], parts[at + 11]]) * scaling, w[wt + 6], p)
     a.append(q)
     a.append(b)
     q, b = __torch__.lora_pair(parts[at + 12], parts[at + 13] * scaling, w[wt + 8], p)
@@ -258,6 +278,23 @@ def adapter(flat: Tensor, shapes: Tensor, scaling: float, p: float, w: List[Tens
     a.append(b)
   a.append(parts[len(parts) - 1])
   return a
+
+# Decoder weights as the passes use them, from those of a checkpoint.
+def prepare(w: List[Tensor]) -> List[Tensor]:
+  out = annotate(List[Tensor], [])
+  for i in range(len(w)):
+    x = w[i]
+    place = -1
+    if i >= 5:
+      place = (i - 5) % 10
+    if place == 1:
+      x = __torch__.side_by_side(x * w[i - 1])
+    if place == 2:
+      x = __torch__.side_by_side(x)
+    if place == 6:
+      x = x * w[i - 1]
+    out.append(x)
+  return out
 
 class Lvlm(Module):
   __parameters__ = []
@@ -271,6 +308,9 @@ class Lvlm(Module):
     if len(parts) > 1:
       x = torch.cat(parts, 0)
     return x.to(int(dtype), False, True).contiguous()
+
+  def prepare(self: __torch__.Lvlm, w: List[Tensor]) -> List[Tensor]:
+    return __torch__.prepare(w)
 
   # pixels [B, 3, S, S] -> projected image features [B*N, d].
   def features(self: __torch__.Lvlm, pixels: Tensor, v: List[Tensor]) -> Tensor:
@@ -296,7 +336,7 @@ class Lvlm(Module):
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
     states = [__torch__.wide(x)]
     x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[8], rows[11]], 0.0, states)
-    x = __torch__.rms_norm(x, w[1])
+    x = __torch__.rms_norm(x) * w[1]
     states.append(__torch__.wide(x))
     states.append(__torch__.wide(torch.linear(x, w[2])))
     out = annotate(List[Tensor], [])
@@ -316,7 +356,7 @@ class Lvlm(Module):
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
     none = annotate(List[Tensor], [])
     x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11]], p, none)
-    x = __torch__.rms_norm(x, w[1])
+    x = __torch__.rms_norm(x) * w[1]
     e = __torch__.unit_length(torch.index_select(x, 0, rows[4]))
     if rows[5].size(0) > 0:
       logits = __torch__.wide(torch.linear(torch.index_select(x, 0, rows[5]), w[2]))
@@ -435,6 +475,7 @@ class Lvlm(Module):
         if len(w) == 3:
           w.append(rotary[0])
           w.append(rotary[1])
+    w = __torch__.prepare(w)
     none = annotate(List[Tensor], [])
     if pixels.size(0) > 0:
       f = __torch__.project(__torch__.vision_features(pixels, v), v)
@@ -443,7 +484,7 @@ class Lvlm(Module):
       features = w[0][:0]
     x = __torch__.splice(w, none, rows[0], rows[1], features, rows[7], rows[2], rows[3])
     x = __torch__.decoder(x, w, none, [rows[8], rows[9], rows[10], rows[11]], 0.0, none)
-    h = __torch__.rms_norm(torch.index_select(x, 0, rows[5]), w[1])
+    h = __torch__.rms_norm(torch.index_select(x, 0, rows[5])) * w[1]
     logits = torch.linear(h, w[2])
     loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
     hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[6]))
