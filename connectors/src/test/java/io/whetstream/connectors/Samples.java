@@ -75,8 +75,9 @@ public final class Samples {
             Map.of("recall@1", 0.5, "loss", Double.NaN),
             9),
         new AdapterAnnouncement("main", 0, 0, digest, digest, null, digest, "u", 0, 0, Map.of(), 9),
-        new AdapterControl("main", AdapterControl.Action.ROLLBACK, digest, "bad \\ worse", 3),
-        new AdapterControl("main", AdapterControl.Action.RESUME, null, "", 3),
+        AdapterControl.rollback("main", digest, "bad \\ worse", 3),
+        AdapterControl.resume("main", "", 3),
+        AdapterControl.resume("main", digest, 2, 7, "fixed", 3),
         new Alert(
             "a1",
             "i1",

@@ -10,20 +10,34 @@ import org.apache.flink.api.common.typeinfo.TypeInfo;
  *
  * @param stream name of the adapter stream
  * @param action what to do
- * @param digest adapter to go back to; null for a resume
+ * @param digest of a rollback: the adapter to go back to; of a resume: the adapter that stays in
+ *     use until a newer version than {@code afterEpoch}.{@code afterN} is announced, or null if
+ *     there was no rollback
+ * @param afterEpoch of a resume with a digest: epoch of the newest version announced before it;
+ *     else null
+ * @param afterN of a resume with a digest: number within that epoch; else null
  * @param reason in the words of who ordered it
  * @param issuedAt when it was ordered
  */
 @TypeInfo(Types.OfRecord.class)
 public record AdapterControl(
-    String stream, Action action, String digest, String reason, long issuedAt)
+    String stream,
+    Action action,
+    String digest,
+    Long afterEpoch,
+    Long afterN,
+    String reason,
+    long issuedAt)
     implements StreamRecord {
 
   /** What to do. */
   public enum Action {
     /** Use that adapter everywhere and publish nothing until a resume. */
     ROLLBACK,
-    /** Publish again. */
+    /**
+     * Publish again. The adapter that was gone back to stays in use until then: what was announced
+     * before the order is not taken up again.
+     */
     RESUME
   }
 
@@ -32,11 +46,36 @@ public record AdapterControl(
     Require.that(action != null, "action is missing: rollback or resume");
     digest = Require.blankToNull(digest);
     Require.that(
-        (action == Action.ROLLBACK) == (digest != null),
-        action == Action.ROLLBACK
-            ? "a rollback needs the digest of the adapter to go back to"
-            : "a resume has no digest");
+        action == Action.RESUME || digest != null,
+        "a rollback needs the digest of the adapter to go back to");
+    boolean floor = action == Action.RESUME && digest != null;
+    Require.that(
+        (afterEpoch != null) == floor && (afterN != null) == floor,
+        "afterEpoch and afterN belong to a resume that names an adapter, and to nothing else");
     reason = reason == null ? "" : reason;
+  }
+
+  /** An order to go back to an adapter. */
+  public static AdapterControl rollback(
+      String stream, String digest, String reason, long issuedAt) {
+    return new AdapterControl(stream, Action.ROLLBACK, digest, null, null, reason, issuedAt);
+  }
+
+  /**
+   * An order to publish again after a rollback.
+   *
+   * @param digest the adapter that was gone back to
+   * @param afterEpoch epoch of the newest version announced so far
+   * @param afterN its number within that epoch
+   */
+  public static AdapterControl resume(
+      String stream, String digest, long afterEpoch, long afterN, String reason, long issuedAt) {
+    return new AdapterControl(stream, Action.RESUME, digest, afterEpoch, afterN, reason, issuedAt);
+  }
+
+  /** An order to publish again where nothing was rolled back. */
+  public static AdapterControl resume(String stream, String reason, long issuedAt) {
+    return new AdapterControl(stream, Action.RESUME, null, null, null, reason, issuedAt);
   }
 
   @Override

@@ -3,10 +3,10 @@ package io.whetstream.cli;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.connectors.format.RecordCodec;
 import io.whetstream.connectors.format.RecordType;
-import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.TopicScan;
-import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.AdapterRegistry.Entry;
 import io.whetstream.connectors.registry.AdapterRegistry.PruneRules;
@@ -17,12 +17,15 @@ import io.whetstream.model.adapter.AdapterManifest;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -189,12 +192,7 @@ final class AdaptersCommand implements Runnable {
         kafka,
         format,
         result,
-        new AdapterControl(
-            name,
-            AdapterControl.Action.ROLLBACK,
-            entry.digest(),
-            reason,
-            System.currentTimeMillis()));
+        AdapterControl.rollback(name, entry.digest(), reason, System.currentTimeMillis()));
   }
 
   @Command(name = "resume", description = "Ends a rollback: publishing goes on.")
@@ -214,8 +212,44 @@ final class AdaptersCommand implements Runnable {
         kafka,
         format,
         result,
-        new AdapterControl(
-            stream, AdapterControl.Action.RESUME, null, reason, System.currentTimeMillis()));
+        endOfRollback(
+            newest(kafka, format, RecordType.ADAPTER_CONTROL, kafka.topics().adaptersControl())
+                .get(stream),
+            newest(kafka, format, RecordType.ADAPTER, kafka.topics().adapters()).get(stream),
+            stream,
+            reason));
+  }
+
+  /**
+   * What was gone back to stays in use until something newer than all that is announced now.
+   *
+   * @param last the order in force, or null
+   * @param announced the newest announcement, or null
+   */
+  private static AdapterControl endOfRollback(
+      AdapterControl last, AdapterAnnouncement announced, String stream, String reason) {
+    long now = System.currentTimeMillis();
+    if (last == null || last.digest() == null || announced == null) {
+      return AdapterControl.resume(stream, reason, now);
+    }
+    return last.action() == AdapterControl.Action.ROLLBACK
+        ? AdapterControl.resume(
+            stream, last.digest(), announced.epoch(), announced.n(), reason, now)
+        // Said twice: what was announced since the first time stays in use.
+        : AdapterControl.resume(
+            stream, last.digest(), last.afterEpoch(), last.afterN(), reason, now);
+  }
+
+  private static <T extends StreamRecord> Map<String, T> newest(
+      KafkaOptions kafka, FormatOptions format, RecordType<T> type, String topic) {
+    RecordCodec<T> codec = format.format().codec(type, topic + "-value");
+    Map<String, T> newest = new HashMap<>();
+    for (ConsumerRecord<byte[], byte[]> read :
+        TopicScan.newest(kafka.connection(), topic).values()) {
+      T record = codec.decode(read.value(), null, read.timestamp());
+      newest.put(record.key(), record);
+    }
+    return newest;
   }
 
   private static int order(
@@ -272,24 +306,16 @@ final class AdaptersCommand implements Runnable {
   }
 
   private static Set<String> inUse(KafkaOptions kafka, FormatOptions format) {
-    Topics topics = kafka.topics();
-    KafkaConnection connection = kafka.connection();
-    var announcements = format.format().codec(RecordType.ADAPTER, topics.adapters() + "-value");
-    RecordCodec<AdapterControl> controls =
-        format.format().codec(RecordType.ADAPTER_CONTROL, topics.adaptersControl() + "-value");
     Set<String> digests = new HashSet<>();
-    TopicScan.newest(connection, topics.adapters())
+    newest(kafka, format, RecordType.ADAPTER, kafka.topics().adapters())
         .values()
-        .forEach(r -> digests.add(announcements.decode(r.value(), null, r.timestamp()).digest()));
-    TopicScan.newest(connection, topics.adaptersControl())
+        .forEach(announced -> digests.add(announced.digest()));
+    newest(kafka, format, RecordType.ADAPTER_CONTROL, kafka.topics().adaptersControl())
         .values()
-        .forEach(
-            r -> {
-              AdapterControl control = controls.decode(r.value(), null, r.timestamp());
-              if (control.digest() != null) {
-                digests.add(control.digest());
-              }
-            });
+        .stream()
+        .map(AdapterControl::digest)
+        .filter(Objects::nonNull)
+        .forEach(digests::add);
     return digests;
   }
 

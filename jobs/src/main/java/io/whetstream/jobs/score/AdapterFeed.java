@@ -8,25 +8,48 @@ import java.util.List;
  * Which adapter is wanted, from announcements and control records in the order they were read. Pure
  * bookkeeping, the same at start-up and live.
  *
- * <p>A rollback wins over every announcement until it is resumed. After it, only versions newer
- * than the newest seen before count, so that the adapter that was rolled back is not taken up
- * again.
+ * <p>A rollback wins over every announcement until it is resumed. After it, the adapter that was
+ * gone back to stays until a version is announced that is newer than all before the resume, so that
+ * what was rolled back is not taken up again: not by a running job, and, because the resume names
+ * both, not by one that starts later.
  */
 final class AdapterFeed {
-  private final List<AdapterVersion> announced = new ArrayList<>();
   private static final int REMEMBERED = 64;
 
+  private final List<AdapterVersion> announced = new ArrayList<>();
   private AdapterVersion newestSeen;
   private String pinned;
+  private AdapterVersion floor;
+  private AdapterVersion stays;
 
+  /** The newest version that was announced or that a resume names, or null. */
   AdapterVersion newestSeen() {
     return newestSeen;
   }
 
-  /** Continues from a checkpoint. */
-  void restore(AdapterVersion newest) {
-    if (newest != null && (newestSeen == null || newest.isNewerThan(newestSeen))) {
-      newestSeen = newest;
+  /**
+   * Continues from a checkpoint: what served stays until something newer than all that was seen is
+   * announced.
+   *
+   * @param newest the newest version seen then
+   * @param served the version that served or was to serve next
+   */
+  void restore(AdapterVersion newest, AdapterVersion served) {
+    see(newest);
+    raiseFloor(newest, served);
+  }
+
+  private void see(AdapterVersion version) {
+    if (version != null && version.isNewerThan(newestSeen)) {
+      newestSeen = version;
+    }
+  }
+
+  private void raiseFloor(AdapterVersion newest, AdapterVersion inUse) {
+    // As high is enough: what an order names counts more than what happened to serve.
+    if (newest != null && inUse != null && (floor == null || !floor.isNewerThan(newest))) {
+      floor = newest;
+      stays = inUse;
     }
   }
 
@@ -35,34 +58,45 @@ final class AdapterFeed {
     return pinned;
   }
 
-  /**
-   * Takes note of an announcement.
-   *
-   * @return whether it is the adapter to switch to
-   */
-  boolean announced(AdapterVersion version) {
+  /** The adapter that should be in use, or null if nothing is known. */
+  AdapterVersion wanted() {
+    if (pinned != null) {
+      return versionOf(pinned);
+    }
+    return announced.stream()
+        .filter(version -> version.isNewerThan(floor))
+        .max(Comparator.naturalOrder())
+        .orElse(stays);
+  }
+
+  /** Takes note of an announcement. */
+  void announced(AdapterVersion version) {
     announced.removeIf(known -> known.digest().equals(version.digest()));
     announced.add(version);
     if (announced.size() > REMEMBERED) {
       announced.remove(0);
     }
-    if (newestSeen != null && !version.isNewerThan(newestSeen)) {
-      return false;
+    see(version);
+  }
+
+  /** Takes note of an order. */
+  void apply(ScoreParts.Command command) {
+    if (command.rollback()) {
+      pinned = command.digest();
+      return;
     }
-    newestSeen = version;
-    return pinned == null;
-  }
-
-  void rolledBack(String digest) {
-    pinned = digest;
-  }
-
-  void resumed() {
+    // A resume that names no adapter means the one gone back to, if that was in force here, and
+    // everything seen here.
+    String inUse = command.digest() != null ? command.digest() : pinned;
     pinned = null;
+    see(command.after());
+    if (inUse != null) {
+      raiseFloor(command.after() != null ? command.after() : newestSeen, versionOf(inUse));
+    }
   }
 
   /** The announced version of a digest; for an unknown digest one that orders before all others. */
-  AdapterVersion versionOf(String digest) {
+  private AdapterVersion versionOf(String digest) {
     return announced.stream()
         .filter(known -> known.digest().equals(digest))
         .findFirst()

@@ -99,14 +99,20 @@ final class MatchEngine implements AutoCloseable {
 
   private static final class Watched {
     final WatchedQuery query;
-    final boolean acceptedBefore;
+
+    /** Once accepted it stays under adapters that support its rate less finely, which is said. */
+    boolean accepted;
+
+    /** What was said about its rate when it was last answered. */
+    String note = "";
+
     final float[] thresholds = new float[KINDS];
     int textRow = -1;
     int imageRow = -1;
 
-    Watched(WatchedQuery query, boolean acceptedBefore) {
+    Watched(WatchedQuery query, boolean accepted) {
       this.query = query;
-      this.acceptedBefore = acceptedBefore;
+      this.accepted = accepted;
     }
 
     int row(Side side) {
@@ -127,10 +133,8 @@ final class MatchEngine implements AutoCloseable {
   private final Map<String, Watched> active = new LinkedHashMap<>();
   private final Map<String, Watched> pending = new LinkedHashMap<>();
 
-  /**
-   * Queries for a rate that the active adapter has no calibration for; asked again at each flip.
-   */
-  private final Map<String, Watched> uncalibrated = new LinkedHashMap<>();
+  /** Queries for a rate that the active adapter's calibration cannot give; asked at each flip. */
+  private final Map<String, Watched> unsupported = new LinkedHashMap<>();
 
   private final Map<Side, Watched[][]> queriesByRow = new EnumMap<>(Side.class);
   private final Map<Side, BitSet> rows = new EnumMap<>(Side.class);
@@ -309,12 +313,18 @@ final class MatchEngine implements AutoCloseable {
     long nanos = System.nanoTime() - start;
     table.flipped(serving);
     table.leave(old, false);
-    List<Watched> again = new ArrayList<>(uncalibrated.values());
-    uncalibrated.clear();
+    List<Watched> again = new ArrayList<>(unsupported.values());
+    unsupported.clear();
     for (Watched query : again) {
       pending.putIfAbsent(query.query.id(), query);
     }
     events.flipped(old.version(), serving.version(), nanos);
+    for (Watched query : active.values()) {
+      String tooFine = tooFine(query.query);
+      if (tooFine != null || !query.note.isEmpty()) {
+        accept(query, tooFine);
+      }
+    }
   }
 
   // ---- queries
@@ -323,19 +333,20 @@ final class MatchEngine implements AutoCloseable {
    * Registers or changes a query. It takes effect, and is answered, in a coming {@link #work}.
    *
    * @param acceptedBefore whether it was accepted before a restart: it then stays, with the finest
-   *     supported rate if the present calibration does not support its own
+   *     supported rate if the present calibration does not support its own, as it would have
+   *     without the restart
    */
   void upsert(WatchedQuery query, boolean acceptedBefore) {
     Watched former = pending.remove(query.id());
     if (former != null) {
       release(former);
     }
-    Watched unanswered = uncalibrated.remove(query.id());
+    Watched unanswered = unsupported.remove(query.id());
     if (unanswered != null) {
       release(unanswered);
     }
     boolean another = !active.containsKey(query.id());
-    if (another && active.size() + pending.size() + uncalibrated.size() >= settings.maxQueries()) {
+    if (another && active.size() + pending.size() + unsupported.size() >= settings.maxQueries()) {
       events.queryRefused(
           query,
           "the watchlist is full: "
@@ -353,7 +364,7 @@ final class MatchEngine implements AutoCloseable {
 
   /** Removes a query, whatever its state. Unknown ids are ignored. */
   void remove(String id) {
-    for (Map<String, Watched> place : List.of(pending, uncalibrated)) {
+    for (Map<String, Watched> place : List.of(pending, unsupported)) {
       Watched found = place.remove(id);
       if (found != null) {
         release(found);
@@ -489,22 +500,24 @@ final class MatchEngine implements AutoCloseable {
 
   private void activate(Watched query) {
     String missing = uncalibratedKind(query.query);
-    if (missing != null) {
-      events.queryRefused(query.query, missing);
+    String tooFine = missing == null ? tooFine(query.query) : null;
+    if (missing != null || (tooFine != null && !query.accepted)) {
       dropActive(query.query.id());
-      uncalibrated.put(query.query.id(), query);
-      return;
-    }
-    String tooFine = tooFine(query.query);
-    if (tooFine != null && !query.acceptedBefore) {
-      refuse(query, tooFine);
+      unsupported.put(query.query.id(), query);
+      events.queryRefused(query.query, missing != null ? missing : tooFine);
       return;
     }
     dropActive(query.query.id());
     active.put(query.query.id(), query);
     setThresholds(query);
     map(query);
-    events.queryAccepted(query.query, effective(query), tooFine == null ? "" : tooFine);
+    accept(query, tooFine);
+  }
+
+  private void accept(Watched query, String tooFine) {
+    query.accepted = true;
+    query.note = tooFine == null ? "" : tooFine + ", which is used";
+    events.queryAccepted(query.query, effective(query), query.note);
   }
 
   private void refuse(Watched query, String reason) {
@@ -692,7 +705,7 @@ final class MatchEngine implements AutoCloseable {
     for (Watched query : lost) {
       active.remove(query.query.id());
       unmap(query);
-      uncalibrated.put(query.query.id(), query);
+      unsupported.put(query.query.id(), query);
       events.queryRefused(query.query, uncalibratedKind(query.query));
     }
   }
@@ -961,7 +974,7 @@ final class MatchEngine implements AutoCloseable {
   @Override
   public void close() {
     dropNext();
-    for (Map<String, Watched> place : List.of(active, pending, uncalibrated)) {
+    for (Map<String, Watched> place : List.of(active, pending, unsupported)) {
       place.values().forEach(this::release);
       place.clear();
     }

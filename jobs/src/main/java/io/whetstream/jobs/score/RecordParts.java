@@ -11,8 +11,10 @@ import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
+import io.whetstream.jobs.score.ScoreConfig.Suppress;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
+import io.whetstream.model.adapter.AdapterManifest;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Comparator;
@@ -81,8 +83,14 @@ final class RecordParts implements ScoreParts {
       }
       AdapterArtifact artifact =
           registry.read(wanted.digest(), announced == null ? null : announced.manifestDigest());
+      AdapterManifest.Version named = artifact.manifest().version();
+      // What is known by its digest alone, as after a rollback, has its version in its manifest.
+      AdapterVersion version =
+          announced == null && named != null
+              ? new AdapterVersion(named.epoch(), named.n(), wanted.digest())
+              : wanted;
       return new LoadedAdapter(
-          wanted, ((OnnxEmbedder) embedder).load(artifact), artifact.manifest().calibration());
+          version, ((OnnxEmbedder) embedder).load(artifact), artifact.manifest().calibration());
     };
   }
 
@@ -132,6 +140,20 @@ final class RecordParts implements ScoreParts {
               + " bytes is larger than watchlist.maxQueryBytes "
               + config.watchlist().maxQueryBytes());
     }
+    Suppress suppression = config.suppression();
+    if (query.coolDownMillis() != null
+        && Duration.ofMillis(query.coolDownMillis())
+                .plus(suppression.finalCountAfter())
+                .multipliedBy(2)
+                .compareTo(suppression.stateTtl())
+            > 0) {
+      throw new BadInputException(
+          "the query's coolDownMillis "
+              + query.coolDownMillis()
+              + " is too long for suppression.stateTtl "
+              + suppression.stateTtl()
+              + ": twice coolDown + finalCountAfter must fit, or counts would be lost");
+    }
     return query.enabled() ? WatchedQuery.of(query) : null;
   }
 
@@ -162,6 +184,11 @@ final class RecordParts implements ScoreParts {
     if (!read.stream().equals(config.adapterStream())) {
       return null;
     }
-    return new Command(read.action() == AdapterControl.Action.ROLLBACK ? read.digest() : null);
+    return new Command(
+        read.action() == AdapterControl.Action.ROLLBACK,
+        read.digest(),
+        read.afterN() == null
+            ? null
+            : new AdapterVersion(read.afterEpoch(), read.afterN(), read.digest()));
   }
 }

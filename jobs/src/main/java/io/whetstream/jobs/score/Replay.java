@@ -74,10 +74,8 @@ final class Replay implements AutoCloseable {
       control.readToEnd(
           read -> {
             ScoreParts.Command command = parts.command(ControlRecord.of(read));
-            if (command != null && command.rollbackTo() == null) {
-              feed.resumed();
-            } else if (command != null) {
-              feed.rolledBack(command.rollbackTo());
+            if (command != null) {
+              feed.apply(command);
             }
           });
     }
@@ -91,10 +89,10 @@ final class Replay implements AutoCloseable {
             }
           });
     }
-    if (feed.pinned() != null) {
-      return feed.versionOf(feed.pinned());
-    }
-    return feed.newestSeen() == null ? AdapterVersion.BASE : feed.newestSeen();
+    AdapterVersion wanted = feed.wanted();
+    return wanted == null || wanted.digest().equals(embedder.baseDigest())
+        ? AdapterVersion.BASE
+        : wanted;
   }
 
   <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {

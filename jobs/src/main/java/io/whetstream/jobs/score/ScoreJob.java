@@ -78,6 +78,15 @@ public final class ScoreJob {
    * @throws BadInputException if the topics are not as they must be
    */
   public static void build(StreamExecutionEnvironment env, ScoreConfig config) {
+    build(env, config, new RecordParts(config));
+  }
+
+  /**
+   * As {@link #build(StreamExecutionEnvironment, ScoreConfig)}.
+   *
+   * @param parts what the matcher works with
+   */
+  static void build(StreamExecutionEnvironment env, ScoreConfig config, ScoreParts parts) {
     LOGGER.info("scoring job\n{}", ConfigLoader.render(config));
     Topics topics = new Topics(config.kafka().topicPrefix());
     KafkaConnection kafka =
@@ -96,7 +105,7 @@ public final class ScoreJob {
                 .startingAt(config.kafka().startingOffsets())
                 .watermarks(config.match().watermarkLag(), config.match().idleness(), false),
             "items");
-    ScoreGraph graph = ScoreGraph.build(env, items.reads(), config, new RecordParts(config));
+    ScoreGraph graph = ScoreGraph.build(env, items.reads(), config, parts);
 
     graph
         .alerts()

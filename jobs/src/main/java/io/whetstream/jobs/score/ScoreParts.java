@@ -9,8 +9,16 @@ import java.util.Set;
 /** How the matcher reaches model, registry and record formats. */
 interface ScoreParts extends Serializable {
 
-  /** A control record: roll back to a digest, or resume. */
-  record Command(String rollbackTo) {}
+  /**
+   * A control record.
+   *
+   * @param rollback whether it orders a rollback; else it resumes
+   * @param digest the adapter to go back to, or the one that stays in use after a resume; null if a
+   *     resume names none
+   * @param after of a resume that names an adapter: the newest version announced before it; else
+   *     null
+   */
+  record Command(boolean rollback, String digest, AdapterVersion after) {}
 
   Embedder embedder();
 

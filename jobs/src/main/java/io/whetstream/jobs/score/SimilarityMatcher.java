@@ -20,6 +20,7 @@ import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -197,7 +198,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     registerMetrics();
     String key = getRuntimeContext().getJobInfo().getJobId() + "/" + config.base().model();
     shared = SharedResources.join(key, config.watchlist().spillDirectory(), () -> parts.embedder());
-    loader = parts.loader(shared.embedder());
+    LoadedAdapter.Loader files = parts.loader(shared.embedder());
+    loader = wanted -> wanted.isBase() ? baseModel() : files.load(wanted);
     engine =
         new MatchEngine(
             shared.embedder(),
@@ -279,7 +281,13 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             .filter(Objects::nonNull)
             .max(Comparator.naturalOrder())
             .orElse(null);
-    restored.forEach(each -> feed.restore(each.newestSeen()));
+    AdapterVersion inUse =
+        restored.stream()
+            .map(each -> each.next() == null ? each.serving() : each.next())
+            .filter(Objects::nonNull)
+            .max(Comparator.naturalOrder())
+            .orElse(null);
+    restored.forEach(each -> feed.restore(each.newestSeen(), inUse));
     Properties client = config.clientProperties();
     try (TopicReader control = new TopicReader(client, parts.topics().adaptersControl());
         TopicReader adapters = new TopicReader(client, parts.topics().adapters());
@@ -289,13 +297,12 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       LoadedAdapter first = firstAdapter(servedBefore);
       while (first == null) {
         if (config.startWith().equals("base")) {
-          first =
-              new LoadedAdapter(AdapterVersion.BASE, shared.embedder().base(), Calibration.NONE);
+          first = baseModel();
         } else {
           LOGGER.info("no usable adapter is announced yet: waiting before the first item");
-          int known = feed.newestFirst().size();
-          String pin = feed.pinned();
-          while (known == feed.newestFirst().size() && Objects.equals(pin, feed.pinned())) {
+          List<AdapterVersion> unusable = feed.newestFirst();
+          AdapterVersion before = wanted();
+          while (unusable.equals(feed.newestFirst()) && Objects.equals(before, wanted())) {
             control.poll(this::noteControl);
             adapters.poll(this::noteAnnouncement);
           }
@@ -314,6 +321,18 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     followFeed();
   }
 
+  private LoadedAdapter baseModel() {
+    return new LoadedAdapter(AdapterVersion.BASE, shared.embedder().base(), Calibration.NONE);
+  }
+
+  /** The adapter that should be in use, or null; a rollback may name the base model. */
+  private AdapterVersion wanted() {
+    AdapterVersion wanted = feed.wanted();
+    return wanted != null && wanted.digest().equals(shared.embedder().baseDigest())
+        ? AdapterVersion.BASE
+        : wanted;
+  }
+
   private void noteControl(ConsumerRecord<byte[], byte[]> read) {
     applyControl(ControlRecord.of(read));
   }
@@ -327,18 +346,18 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     refusedAtStart.clear();
     List<AdapterVersion> candidates = new ArrayList<>();
     if (feed.pinned() != null) {
-      candidates.add(feed.versionOf(feed.pinned()));
+      candidates.add(wanted());
     }
     if (servedBefore != null) {
       candidates.add(servedBefore);
     }
+    if (wanted() != null) {
+      candidates.add(wanted());
+    }
     candidates.addAll(feed.newestFirst());
     candidates.addAll(parts.newestInRegistry());
     AdapterVersion failed = null;
-    for (AdapterVersion candidate : candidates) {
-      if (candidate.isBase()) {
-        return new LoadedAdapter(candidate, shared.embedder().base(), Calibration.NONE);
-      }
+    for (AdapterVersion candidate : new LinkedHashSet<>(candidates)) {
       try {
         LoadedAdapter loaded = loader.load(candidate);
         if (failed != null) {
@@ -403,8 +422,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   }
 
   private void followFeed() {
-    AdapterVersion wanted =
-        feed.pinned() != null ? feed.versionOf(feed.pinned()) : feed.newestSeen();
+    AdapterVersion wanted = wanted();
     if (wanted != null && !refusedAtStart.contains(wanted.digest())) {
       engine.switchTo(wanted);
     }
@@ -426,15 +444,18 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
         applyQuery(record, false);
       }
     } else if (record.topic().equals(parts.topics().adaptersControl())) {
-      String pin = feed.pinned();
+      AdapterVersion before = wanted();
       applyControl(record);
-      if (feed.pinned() != null && !feed.pinned().equals(pin)) {
-        AdapterVersion wanted = feed.versionOf(feed.pinned());
-        LOGGER.info("rollback to adapter {}", wanted);
-        engine.switchNow(wanted);
+      if (!Objects.equals(before, wanted())) {
+        LOGGER.info("ordered to adapter {}", wanted());
+        engine.switchNow(wanted());
       }
-    } else if (applyAnnouncement(record)) {
-      engine.switchTo(feed.newestSeen());
+    } else {
+      AdapterVersion announced = applyAnnouncement(record);
+      if (announced != null && announced.equals(wanted())) {
+        // Also when it was refused before: it may have been repaired and announced again.
+        engine.switchTo(announced);
+      }
     }
     // At once if nothing else is going on: a query takes effect in milliseconds.
     engine.work();
@@ -447,27 +468,27 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       if (command == null) {
         return;
       }
-      if (command.rollbackTo() == null) {
-        feed.resumed();
-      } else {
-        feed.rolledBack(command.rollbackTo());
-      }
+      feed.apply(command);
     } catch (BadInputException e) {
       LOGGER.error("control record at {} is ignored: {}", record.where(), e.getMessage());
     }
   }
 
-  private boolean applyAnnouncement(ControlRecord record) {
+  /** The version announced, or null if the record announces none for this job. */
+  private AdapterVersion applyAnnouncement(ControlRecord record) {
     if (record.value() == null) {
-      return false;
+      return null;
     }
     try {
       AdapterVersion version = parts.announcement(record);
-      return version != null && feed.announced(version);
+      if (version != null) {
+        feed.announced(version);
+      }
+      return version;
     } catch (BadInputException e) {
       adaptersRefused.inc();
       LOGGER.error("announcement at {} is refused: {}", record.where(), e.getMessage());
-      return false;
+      return null;
     }
   }
 

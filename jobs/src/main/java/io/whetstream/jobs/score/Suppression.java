@@ -127,7 +127,8 @@ final class Suppression {
       return new Decision(Verdict.QUARANTINE_BEGINS, 0, -1, quarantinedUntil, null);
     }
     Group near = nearest(hash, settings.imageBits());
-    if (near != null && eventTime < near.coolDownEnd) {
+    // A late match lies before the end of any cool-down, also of one that takes no time.
+    if (near != null && settings.coolDown() > 0 && eventTime < near.coolDownEnd) {
       near.suppressed++;
       return new Decision(Verdict.SUPPRESS, 0, near.id, NEVER, null);
     }

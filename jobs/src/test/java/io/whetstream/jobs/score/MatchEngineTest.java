@@ -42,6 +42,7 @@ class MatchEngineTest {
 
   private static final class Recorder implements MatchEngine.Events {
     final Map<String, Map<MatchKind, Double>> accepted = new HashMap<>();
+    final Map<String, String> notes = new HashMap<>();
     final Map<String, String> refused = new HashMap<>();
     final Map<AdapterVersion, String> refusedAdapters = new HashMap<>();
     final List<AdapterVersion> flips = new ArrayList<>();
@@ -49,6 +50,7 @@ class MatchEngineTest {
     @Override
     public void queryAccepted(WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {
       accepted.put(query.id(), thresholds);
+      notes.put(query.id(), note);
     }
 
     @Override
@@ -109,14 +111,18 @@ class MatchEngineTest {
         null);
   }
 
-  /** Of 10,000 non-matching texts: 0.1 % above 0.7, 1 % above 0.5. */
   private static Calibration calibration() {
+    return calibration(10_000);
+  }
+
+  /** Of so many non-matching texts 0.1 % above 0.7, 1 % above 0.5. */
+  private static Calibration calibration(long samples) {
     return new Calibration(
         new TreeMap<>(
             Map.of(
                 "text-text",
                 new Calibration.Curve(
-                    10_000, List.of(0.001, 0.01, 0.5, 1.0), List.of(0.7, 0.5, 0.1, -0.2)))));
+                    samples, List.of(0.001, 0.01, 0.5, 1.0), List.of(0.7, 0.5, 0.1, -0.2)))));
   }
 
   private void workUntilIdle(MatchEngine each) {
@@ -372,6 +378,43 @@ class MatchEngineTest {
     workUntilIdle(engine);
     assertTrue(events.refused.get("rate").contains("no calibration"));
     assertNotEquals(0, engine.serving().n());
+  }
+
+  @Test
+  void aRateThatTheNextAdapterSupportsLessFinelyIsSaidAndSoIsItsReturn() {
+    calibrations.put(1L, calibration(100_000));
+    calibrations.put(2L, calibration(10_000));
+    calibrations.put(3L, calibration(100_000));
+    engine.start(load(1));
+    engine.upsert(query("fine", 1, "two dogs", null, 0.001), false);
+    engine.upsert(query("coarse", 2, "three cats", null, 0.01), false);
+    workUntilIdle(engine);
+    assertEquals("", events.notes.get("fine"));
+    events.notes.clear();
+    engine.switchTo(WordEmbedder.version(2));
+    workUntilIdle(engine);
+    assertEquals(Set.of("fine"), events.notes.keySet(), "only what changed is said");
+    assertTrue(events.notes.get("fine").endsWith("the finest is 0.002, which is used"));
+    assertTrue(events.accepted.get("fine").get(MatchKind.TEXT_TEXT) < 0.7);
+    engine.switchTo(WordEmbedder.version(3));
+    workUntilIdle(engine);
+    assertEquals("", events.notes.get("fine"));
+    assertEquals(0.7, events.accepted.get("fine").get(MatchKind.TEXT_TEXT), 1e-6);
+  }
+
+  @Test
+  void aRateThatWasTooFineIsAskedAgainUnderTheNextAdapter() {
+    calibrations.put(1L, calibration(10_000));
+    calibrations.put(2L, calibration(100_000));
+    engine.start(load(1));
+    engine.upsert(query("fine", 1, "two dogs", null, 0.001), false);
+    workUntilIdle(engine);
+    assertTrue(events.refused.get("fine").contains("the finest is 0.002"));
+    assertEquals(List.of(), engine.match(texts("two dogs")).matches());
+    engine.switchTo(WordEmbedder.version(2));
+    workUntilIdle(engine);
+    assertEquals(0.7, events.accepted.get("fine").get(MatchKind.TEXT_TEXT), 1e-6);
+    assertEquals(1, engine.match(texts("two dogs")).matches().size());
   }
 
   @Test

@@ -24,25 +24,29 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /** A Kafka broker and a Flink cluster with RocksDB in this process. */
 final class ScoreCluster implements AutoCloseable {
-  private static final Duration PATIENCE = Duration.ofSeconds(90);
+  private static final Duration PATIENCE = Duration.ofSeconds(180);
 
   private final Path directory;
   private final EmbeddedKafka kafka;
   private final MiniCluster flink;
   private final KafkaProducer<byte[], byte[]> producer;
+  private final Map<String, Followed> followed = new HashMap<>();
+
+  /** A topic as far as it was read. */
+  private record Followed(TopicReader reader, List<ConsumerRecord<byte[], byte[]>> records) {}
 
   ScoreCluster(Path directory, int slotsPerTaskManager, int taskManagers) throws Exception {
     this.directory = directory;
-    kafka = EmbeddedKafka.start(directory.resolve("kafka"), 0);
+    // Starved of processor time by whatever else runs, the one broker must not be taken for dead.
+    kafka =
+        EmbeddedKafka.start(
+            directory.resolve("kafka"), 0, Map.of("broker.session.timeout.ms", "60000"));
     Configuration configuration = flinkConfiguration();
     flink =
         new MiniCluster(
@@ -167,38 +171,16 @@ final class ScoreCluster implements AutoCloseable {
 
   /** Everything committed in a topic so far. */
   List<ConsumerRecord<byte[], byte[]>> read(String topic) {
-    List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>();
-    Properties client = new Properties();
-    client.put("bootstrap.servers", kafka.bootstrapServers());
-    try (TopicReader reader = new TopicReader(client, topic)) {
-      reader.readToEnd(all::add);
-    }
-    return all;
-  }
-
-  /** The last value of each key in a topic, without those removed. */
-  Map<String, String> table(String topic) {
-    Map<String, String> table = new HashMap<>();
-    for (ConsumerRecord<byte[], byte[]> record : read(topic)) {
-      String key = new String(record.key(), StandardCharsets.UTF_8);
-      if (record.value() == null) {
-        table.remove(key);
-      } else {
-        table.put(key, new String(record.value(), StandardCharsets.UTF_8));
-      }
-    }
-    return table;
-  }
-
-  /** End offset of a topic's partition as read_uncommitted readers see it. */
-  long end(String topic, int partition) {
-    Properties client = new Properties();
-    client.put("bootstrap.servers", kafka.bootstrapServers());
-    try (KafkaConsumer<byte[], byte[]> consumer =
-        new KafkaConsumer<>(client, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-      TopicPartition only = new TopicPartition(topic, partition);
-      return consumer.endOffsets(List.of(only)).get(only);
-    }
+    Followed known =
+        followed.computeIfAbsent(
+            topic,
+            name -> {
+              Properties client = new Properties();
+              client.put("bootstrap.servers", kafka.bootstrapServers());
+              return new Followed(new TopicReader(client, name), new ArrayList<>());
+            });
+    known.reader().readToEnd(known.records()::add);
+    return List.copyOf(known.records());
   }
 
   /** Waits for a condition; a test's own deadline, never a pause of fixed length. */
@@ -214,6 +196,7 @@ final class ScoreCluster implements AutoCloseable {
 
   @Override
   public void close() throws Exception {
+    followed.values().forEach(topic -> topic.reader().close());
     producer.close(Duration.ZERO);
     flink.close();
     kafka.close();

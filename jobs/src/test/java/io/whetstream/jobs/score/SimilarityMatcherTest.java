@@ -336,11 +336,13 @@ class SimilarityMatcherTest {
     int restarts = 0;
     for (int adapter = 2; adapter <= 51; adapter++) {
       cluster.send(prefix + "adapters", "default", Integer.toString(adapter));
+      // Before the items: the next alert fails, and there is one.
+      boolean fails = random.nextInt(8) == 0;
+      Line.FAIL.set(fails);
       int more = items + 5 + random.nextInt(30);
       sendItems(items, more);
       items = more;
-      if (random.nextInt(8) == 0) {
-        Line.FAIL.set(true);
+      if (fails) {
         restarts++;
         ScoreCluster.await("the task has failed", () -> !Line.FAIL.get());
       }
@@ -389,6 +391,22 @@ class SimilarityMatcherTest {
     awaitServing("4", 2000);
     cluster.cancel(job);
     assertFalse(alerts().stream().anyMatch(alert -> alert[2].equals("3")));
+  }
+
+  /** With all that a compacted topic need hold: the newest announcement and the newest order. */
+  @Test
+  void aFreshStartAfterARollbackAndItsEndDoesNotTakeUpWhatWasRolledBack() throws Exception {
+    sendQueries();
+    cluster.send(prefix + "adapters.control", "default", "resume 1 2");
+    cluster.send(prefix + "adapters", "default", "2");
+    cluster.flush();
+    JobID job = submit(config(), true, null);
+    awaitServing("0", 0);
+    cluster.send(prefix + "adapters", "default", "3");
+    cluster.flush();
+    awaitServing("3", 1000);
+    cluster.cancel(job);
+    assertTrue(alerts().stream().allMatch(alert -> Set.of("0", "3").contains(alert[2])));
   }
 
   private void awaitServing(String adapter, int firstItem) throws Exception {

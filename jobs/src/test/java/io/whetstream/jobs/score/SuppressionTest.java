@@ -46,6 +46,16 @@ class SuppressionTest {
   }
 
   @Test
+  void withoutACoolDownEveryMatchIsRaisedALateOneToo() {
+    Settings none = new Settings(0, 0, 6, 4, 10_000, 1_000_000, 60_000);
+    Suppression state = new Suppression();
+    for (long time : new long[] {100, 100, 40, 200, 199}) {
+      assertEquals(Verdict.RAISE, state.onMatch(time, CAT, none).verdict());
+    }
+    assertEquals(List.of(), state.endAll().counts());
+  }
+
+  @Test
   void aQueryThatMatchesTooMuchIsQuarantinedAndItsMatchesAreCounted() {
     Settings strict = new Settings(0, 0, 6, 4, 1000, 3, 5000);
     Suppression state = new Suppression();

@@ -12,8 +12,8 @@ import java.util.Set;
 
 /**
  * Records of the matcher's own tests, plain text: queries {@code minScore|text}, announcements
- * {@code n}, control {@code rollback n} or {@code resume}. Adapters with a negative number are
- * corrupt.
+ * {@code n}, control {@code rollback n}, {@code resume} or {@code resume n after}. Adapters with a
+ * negative number are corrupt.
  */
 final class WordParts implements ScoreParts {
   private static final long serialVersionUID = 1L;
@@ -80,7 +80,12 @@ final class WordParts implements ScoreParts {
   @Override
   public Command command(ControlRecord record) {
     String[] words = text(record).split(" ");
+    if (words.length < 2) {
+      return new Command(words[0].equals("rollback"), null, null);
+    }
     return new Command(
-        words[0].equals("resume") ? null : WordEmbedder.digest(Long.parseLong(words[1])));
+        words[0].equals("rollback"),
+        WordEmbedder.digest(Long.parseLong(words[1])),
+        words.length < 3 ? null : WordEmbedder.version(Long.parseLong(words[2])));
   }
 }
