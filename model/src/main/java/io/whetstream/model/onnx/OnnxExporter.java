@@ -25,7 +25,7 @@ import java.util.TreeMap;
  */
 public final class OnnxExporter {
   /** Changes whenever a graph changes for the same checkpoint. */
-  public static final int VERSION = 2;
+  public static final int VERSION = 3;
 
   static final String BASE_DIGEST = "whetstream.base_digest";
   static final String EXPORTER_VERSION = "whetstream.exporter_version";
@@ -83,6 +83,7 @@ public final class OnnxExporter {
   private final class Builder {
     private final GraphBuilder g = new GraphBuilder();
     private final RotaryTable rotary = RotaryTable.of(config.text());
+    private String rowsByTokens;
 
     byte[] build(Graph graph) {
       if (graph == Graph.VISION) {
@@ -315,8 +316,10 @@ public final class OnnxExporter {
 
     private void decoder(String ids, String last, String features, String side) {
       TextConfig text = config.text();
-      String h = embed(ids, features, side);
       String shape = g.node("Shape", ids);
+      rowsByTokens =
+          g.node("Concat", GraphBuilder.attributes().integer("axis", 0), shape, g.constant(-1));
+      String h = flat(embed(ids, features, side), text.hiddenSize());
       String length = g.node("Gather", shape, g.scalar(1));
       String row =
           g.node("Unsqueeze", g.node("Range", g.scalar(0), length, g.scalar(1)), g.constant(0));
@@ -327,7 +330,7 @@ public final class OnnxExporter {
         h = decoderLayer(h, layer, positions, readout ? lastColumn : null);
       }
       String normed = rmsNorm(h, "language_model.model.norm.weight");
-      normalise(g.node("Squeeze", normed, g.constant(1)), "embedding");
+      normalise(normed, "embedding");
     }
 
     /** Token embeddings with image features and soft vectors in their places: [B, L, d]. */
@@ -371,10 +374,11 @@ public final class OnnxExporter {
     }
 
     /**
-     * One layer.
+     * One layer. Tokens lie in two dimensions, [B*L, d], so that LoRA can be added by the product
+     * that computes it; only rotation and attention see rows.
      *
      * @param last null, or the column [B, 1] of the only positions that are needed: then the result
-     *     is [B, 1, d]
+     *     is [B, d]
      */
     private String decoderLayer(String h, int layer, String positions, String last) {
       TextConfig text = config.text();
@@ -385,11 +389,13 @@ public final class OnnxExporter {
       int kv = text.keyValueHeads();
       String q =
           rotate(
-              adapted(queries, root + "self_attn.q_proj"),
+              last == null
+                  ? rows(adapted(queries, root + "self_attn.q_proj"))
+                  : g.node("Unsqueeze", adapted(queries, root + "self_attn.q_proj"), g.constant(1)),
               text.heads(),
               last == null ? positions : last);
-      String k = rotate(adapted(x, root + "self_attn.k_proj"), kv, positions);
-      String v = adapted(x, root + "self_attn.v_proj");
+      String k = rotate(rows(adapted(x, root + "self_attn.k_proj")), kv, positions);
+      String v = rows(adapted(x, root + "self_attn.v_proj"));
       GraphBuilder.Attributes attributes =
           GraphBuilder.attributes()
               .integer("q_num_heads", text.heads())
@@ -403,6 +409,7 @@ public final class OnnxExporter {
         attended =
             g.node("Attention", attributes, q, k, v, g.node("Unsqueeze", mask, g.constant(1, 2)));
       }
+      attended = flat(attended, (long) text.heads() * text.headDim());
       String middle = g.node("Add", residual, adapted(attended, root + "self_attn.o_proj"));
       String y = rmsNorm(middle, root + "post_attention_layernorm.weight");
       String gate = activation(text.activation(), adapted(y, root + "mlp.gate_proj"));
@@ -410,13 +417,20 @@ public final class OnnxExporter {
       return g.node("Add", middle, adapted(g.node("Mul", gate, up), root + "mlp.down_proj"));
     }
 
-    /** Row by row, the position that a column of indices names: [B, 1, d]. */
+    /** Row by row, the position that a column of indices names: [B*L, d] to [B, d]. */
     private String at(String x, String column) {
       return g.node(
-          "GatherND",
-          GraphBuilder.attributes().integer("batch_dims", 1),
-          x,
-          g.node("Unsqueeze", column, g.constant(2)));
+          "GatherND", GraphBuilder.attributes().integer("batch_dims", 1), rows(x), column);
+    }
+
+    /** [B*L, d] to [B, L, d]. */
+    private String rows(String x) {
+      return g.node("Reshape", x, rowsByTokens);
+    }
+
+    /** [B, L, d] to [B*L, d]. */
+    private String flat(String x, long width) {
+      return g.node("Reshape", x, g.constant(-1, width));
     }
 
     private String rotate(String x, int heads, String positions) {
@@ -435,13 +449,12 @@ public final class OnnxExporter {
     private String adapted(String x, String module) {
       TensorInfo info = checkpoint.info(module + ".weight");
       // A name of its own for each rank: ONNX Runtime plans memory by the names, and modules that
-      // an
-      // adapter leaves out keep rank 0.
+      // an adapter leaves out keep rank 0.
       String rank = "r." + module;
       String a = g.overridable(module + ".lora_A", info.shape()[1], rank);
       String b = g.overridable(module + ".lora_B", rank, info.shape()[0]);
       String base = linear(x, module, checkpoint.has(module + ".bias"));
-      return g.node("Add", base, g.node("MatMul", g.node("MatMul", x, a), b));
+      return g.node("Gemm", g.node("MatMul", x, a), b, base);
     }
   }
 }

@@ -2,8 +2,10 @@ package io.whetstream.model.onnx;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.Golden;
@@ -15,11 +17,16 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.SafeTensors;
+import io.whetstream.model.image.ImageDecoder;
+import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.text.TextTokenizer;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
@@ -142,6 +149,44 @@ class GoldenScorerTest {
         }
       }
     }
+  }
+
+  static Stream<Path> endToEnd() {
+    return Golden.directories(Golden.holding("e2e.json")).stream();
+  }
+
+  /** From an image file and a prompt, through decoder, processor and tokenizer. */
+  @ParameterizedTest
+  @MethodSource("endToEnd")
+  void embedsFilesLikeHuggingFace(Path model) throws IOException {
+    JsonNode cases = new ObjectMapper().readTree(model.resolve("e2e.json").toFile());
+    ImageProcessor processor = ImageProcessor.open(model);
+    ImageDecoder decoder = new ImageDecoder(ImageDecoder.DEFAULT_MAX_PIXELS);
+    int compared = 0;
+    try (Scorer scorer = open(model);
+        TextTokenizer tokenizer = TextTokenizer.open(model);
+        SafeTensors expected = SafeTensors.open(model.resolve("e2e_expected.safetensors"))) {
+      for (JsonNode one : cases) {
+        boolean text = one.get("image").isNull();
+        List<float[]> pixels = null;
+        if (!text) {
+          Path file = model.resolve(one.get("image").asText());
+          pixels =
+              List.of(processor.pixels(decoder.decode(Files.readAllBytes(file), file.toString())));
+        }
+        long image = scorer.config().imageTokenId();
+        int imageTokens = scorer.config().imageTokens();
+        long[] ids =
+            Arrays.stream(tokenizer.encodeWithSpecials(one.get("prompt").asText()))
+                .flatMap(id -> LongStream.generate(() -> id).limit(id == image ? imageTokens : 1))
+                .toArray();
+        float[] vector = scorer.embedRows(scorer.base(), text, List.of(ids), pixels)[0];
+        String key = one.get("key").asText() + "/embedding";
+        assertArrayEquals(expected.floats(key), vector, TOLERANCE, key);
+        compared++;
+      }
+    }
+    assertTrue(compared > 0, "no case in " + model);
   }
 
   private static AdapterArtifact withSoftPrompts(Path golden) {
