@@ -6,12 +6,18 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtSession;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.checkpoint.SafeTensors;
+import io.whetstream.model.onnx.Scorer;
+import io.whetstream.model.onnx.ScorerOptions;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -22,6 +28,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -267,6 +274,52 @@ class OfflineCommandsTest {
         ids.add(JSON.readTree(line).get("id").asText());
       }
       assertEquals(ids, JSON.convertValue(JSON.readTree(djl.metadata().get("ids")), List.class));
+    }
+  }
+
+  @Test
+  void saysHowFarTheEnginesAreApart() throws IOException {
+    List<Object> embed =
+        new ArrayList<>(
+            List.of("embed", "--model", model, "--pairs", pairs(), "--threads", 1, "--json"));
+    embed.addAll(List.of("--out", scratch.resolve("both"), "--check"));
+    embed.addAll(List.of("--engine", "both"));
+    JsonNode result = run(embed.toArray()).json();
+    double difference = result.get("maxAbsDifference").asDouble();
+    assertTrue(difference > 0 && difference <= 1e-4, "differ by " + difference);
+    embed.set(embed.size() - 1, "onnx");
+    run(embed.toArray()).refused("--check", "--engine both");
+  }
+
+  /** The exported graphs in a bare session, as somebody else would run them. */
+  @Test
+  void exportsGraphsThatOnnxRuntimeRunsByThemselves() throws Exception {
+    Path image = scratch.resolve("model.onnx");
+    JsonNode result = run("export-onnx", "--model", model, "--out", image, "--json").json();
+    assertEquals(image.toString(), result.get("image").asText());
+    Path text = Path.of(result.get("text").asText());
+    long[] row = {1, 5, 6, 7};
+    OrtEnvironment environment =
+        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "whetstream");
+    float[] embedding;
+    try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+      options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
+      options.addConfigEntry(
+          "session.model_external_initializers_file_folder_path",
+          result.get("weightsFolder").asText());
+      try (OrtSession images = environment.createSession(image.toString(), options);
+          OrtSession texts = environment.createSession(text.toString(), options);
+          OnnxTensor ids = OnnxTensor.createTensor(environment, new long[][] {row});
+          OnnxTensor last = OnnxTensor.createTensor(environment, new long[] {row.length - 1});
+          OrtSession.Result output = texts.run(Map.of("ids", ids, "last", last))) {
+        assertTrue(images.getInputNames().containsAll(Set.of("pixels", "ids", "last")));
+        embedding = ((float[][]) output.get("embedding").orElseThrow().getValue())[0];
+      }
+    }
+    try (Scorer scorer = Scorer.open(model, ScorerOptions.defaults().withThreads(1))) {
+      assertEquals(scorer.baseDigest(), result.get("baseDigest").asText());
+      float[] expected = scorer.embedRows(scorer.base(), true, List.of(row), null)[0];
+      assertArrayEquals(expected, embedding, 1e-6f);
     }
   }
 
