@@ -19,6 +19,7 @@ final class Commands {
     commands.add(new ExportOnnxCommand());
     commands.add(new DemoCommand());
     commands.add(new JobCommand());
+    commands.add(new ConsoleCommand());
     commands.add(new ExplainCommand());
     commands.add(new BacktestCommand());
     commands.add(new TopicsCommand());

@@ -44,9 +44,25 @@ final class DemoCommand implements Callable<Integer> {
   private long seed;
 
   @Option(
+      names = "--pairs",
+      paramLabel = "FILE",
+      description =
+          "Stream your own pairs instead, once, in the order of the file: JSON lines {\"id\","
+              + " \"image\", \"caption\", \"caption_long\"?}. Some of their captions are watched for.")
+  private Path pairs;
+
+  @Option(
       names = "--headless",
-      description = "For unattended runs: a plain line now and then instead of a live one.")
+      description =
+          "For unattended runs: no console, a plain line now and then instead of a live one.")
   private boolean headless;
+
+  @Option(
+      names = "--console-port",
+      paramLabel = "PORT",
+      defaultValue = "0",
+      description = "Port of the web console, on loopback (default: a free one).")
+  private int consolePort;
 
   @Option(
       names = "--report",
@@ -64,8 +80,10 @@ final class DemoCommand implements Callable<Integer> {
       throw new BadInputException(
           "base model directory " + base + " holds no model.safetensors; give another --model");
     }
+    Demo demo =
+        new Demo(options, where, base, report, StopSignal.install(), progress()).withPairs(pairs);
     Map<String, Object> outcome =
-        new Demo(options, where, base, report, StopSignal.install(), progress()).run();
+        (headless ? demo : demo.withConsole(consolePort, System.console() != null)).run();
     if (result.json()) {
       result.print(outcome, "");
     }

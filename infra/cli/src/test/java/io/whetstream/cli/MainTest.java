@@ -11,10 +11,14 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.net.BindException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.file.FileSystemException;
+import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -42,6 +46,8 @@ class MainTest {
       return 0;
     }
   }
+
+  @TempDir Path temp;
 
   record Ran(int code, String out, String err) {}
 
@@ -123,6 +129,32 @@ class MainTest {
     assertTrue(command.contains("probe"), command);
     String option = run(() -> 1, "probe", "--countt", "1").err();
     assertTrue(option.contains("--count") && option.contains("probe --help"), option);
+  }
+
+  @Test
+  void aMissingModelFileOrFreePortIsSaidInOneLineWithoutStackTrace() throws Exception {
+    try (ServerSocket busy = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      String port = Integer.toString(busy.getLocalPort());
+      String data = temp.resolve("data").toString();
+      for (String[] args :
+          new String[][] {
+            {"demo", "--headless", "--data", data, "--model", "no-such-directory"},
+            {"demo", "--headless", "--data", data, "--pairs", "no-such-file.jsonl"},
+            {"demo", "--headless", "--data", data, "--web-port", port},
+            {"demo", "--headless", "--data", data, "--kafka-port", port},
+            {"demo", "--headless", "--data", data, "--seconds", "0"},
+            {"demo", "--data", data, "--console-port", port},
+            {"console", "--bootstrap-servers", "127.0.0.1:" + port, "--port", "70000"},
+          }) {
+        StringWriter err = new StringWriter();
+        int code = Main.run(args, new PrintWriter(new StringWriter()), new PrintWriter(err));
+        assertEquals(2, code, String.join(" ", args) + ": " + err);
+        String said =
+            err.toString().lines().filter(l -> l.startsWith("whetstream: ")).toList() + "";
+        assertTrue(said.length() > 30, String.join(" ", args) + ": " + err);
+        assertFalse(err.toString().contains("\tat "), err.toString());
+      }
+    }
   }
 
   @Test

@@ -28,6 +28,7 @@ import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.configuration.ExternalizedCheckpointRetention;
 import org.apache.flink.configuration.JobManagerOptions;
 import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.MetricOptions;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.StateBackendOptions;
@@ -306,6 +307,8 @@ public final class LocalRuntime implements AutoCloseable {
     c.set(RestOptions.BIND_PORT, Integer.toString(options.webPort()));
     c.set(RestOptions.PORT, options.webPort());
     c.set(WebOptions.SUBMIT_ENABLE, false);
+    // The console reads metrics over REST, and wants to see every step.
+    c.set(MetricOptions.METRIC_FETCHER_UPDATE_INTERVAL, Duration.ofMillis(500));
     c.set(JobManagerOptions.BIND_HOST, "127.0.0.1");
     c.set(TaskManagerOptions.BIND_HOST, "127.0.0.1");
     c.set(CoreOptions.TMP_DIRS, data.resolve(DataDirectory.TEMPORARY).toString());

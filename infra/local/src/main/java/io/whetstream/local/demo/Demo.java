@@ -2,6 +2,8 @@ package io.whetstream.local.demo;
 
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.console.Console;
+import io.whetstream.console.ConsoleOptions;
 import io.whetstream.local.LocalJob;
 import io.whetstream.local.LocalOptions;
 import io.whetstream.local.LocalRuntime;
@@ -33,9 +35,13 @@ import org.slf4j.LoggerFactory;
 public final class Demo {
   private static final Logger LOG = LoggerFactory.getLogger(Demo.class);
 
-  /** What each query of the watchlist asks for, per comparison. */
-  static final double FALSE_POSITIVE_RATE = 1e-3;
+  /**
+   * What each query of the watchlist asks for, per comparison. Held-out pairs have siblings that
+   * differ in one word, which random items do not: on those about half as many match.
+   */
+  static final double FALSE_POSITIVE_RATE = 3e-3;
 
+  private static final int NO_CONSOLE = -1;
   private static final long LOOK_MILLIS = 200;
   private static final long PROGRESS_NANOS = TimeUnit.SECONDS.toNanos(1);
   private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(10);
@@ -60,6 +66,10 @@ public final class Demo {
   }
 
   private Double startSeconds;
+  private int consolePort = NO_CONSOLE;
+  private boolean staysOpen;
+  private Path pairsFile;
+  private Console console;
 
   /**
    * @param model directory of the base model
@@ -93,12 +103,35 @@ public final class Demo {
   }
 
   /**
+   * Has it stream a person's own pairs instead of drawn scenes.
+   *
+   * @param file JSON lines, see {@link io.whetstream.model.pairs.PairsFile}
+   */
+  public Demo withPairs(Path file) {
+    pairsFile = file;
+    return this;
+  }
+
+  /**
+   * Has it start the web console too.
+   *
+   * @param port on loopback, 0 for a free one
+   * @param stays whether it stays open when the stream has ended, until the stop signal
+   */
+  public Demo withConsole(int port, boolean stays) {
+    consolePort = port;
+    staysOpen = stays;
+    return this;
+  }
+
+  /**
    * Runs to the end of the time or to the stop signal, and leaves savepoints from which the next
    * run goes on.
    *
    * @return the report; without measurements if it was stopped before its time
    */
   public Map<String, Object> run() throws IOException, InterruptedException {
+    Source own = pairsFile == null ? null : new FileSource(pairsFile, options);
     progress.say("starting Kafka and Flink ...");
     try (LocalRuntime runtime = LocalRuntime.start(local)) {
       KafkaConnection kafka = KafkaConnection.of(runtime.bootstrapServers());
@@ -114,15 +147,48 @@ public final class Demo {
               runtime.bootstrapServers(),
               runtime.webUi(),
               local.dataDir()));
-      try (Monitor monitor = new Monitor(kafka, topics);
-          Feeder feeder = new Feeder(kafka, topics, runtime.directory(), state, monitor)) {
-        return run(runtime, topics, monitor, feeder);
+      JobFigures figures = new JobFigures(runtime.metrics(), topics);
+      Source source = own != null ? own : new DemoStream(state.options());
+      try (Console opened = openConsole(runtime, kafka, topics);
+          Monitor monitor = new Monitor(kafka, topics);
+          Feeder feeder =
+              new Feeder(
+                  kafka,
+                  topics,
+                  source,
+                  runtime.directory(),
+                  state,
+                  () -> figures.done() + monitor.deadPairs(),
+                  monitor)) {
+        console = opened;
+        Map<String, Object> outcome = run(runtime, figures, monitor, feeder);
+        if (opened != null && staysOpen && !stop.asked()) {
+          progress.say("the console stays open at " + opened.uri() + " until Ctrl-C");
+          while (!stop.await(1, TimeUnit.HOURS)) {
+            LOG.debug("still open");
+          }
+        }
+        return outcome;
       }
     }
   }
 
+  private Console openConsole(LocalRuntime runtime, KafkaConnection kafka, Topics topics) {
+    if (consolePort == NO_CONSOLE) {
+      return null;
+    }
+    Console opened =
+        Console.start(
+            ConsoleOptions.of(kafka, topics)
+                .withRegistry(runtime.adapters().toString())
+                .withFlink(runtime.webUi())
+                .withAddress(ConsoleOptions.LOOPBACK, consolePort));
+    progress.say("console " + opened.link());
+    return opened;
+  }
+
   private Map<String, Object> run(
-      LocalRuntime runtime, Topics topics, Monitor monitor, Feeder feeder)
+      LocalRuntime runtime, JobFigures figures, Monitor monitor, Feeder feeder)
       throws IOException, InterruptedException {
     feeder.sendWatchlist(FALSE_POSITIVE_RATE);
     List<LocalJob> running =
@@ -132,18 +198,19 @@ public final class Demo {
         progress.say("job " + job.name() + " goes on from " + job.restoredFrom());
       }
     }
-    JobFigures figures = new JobFigures(runtime.metrics(), topics);
+    StepNote note = new StepNote(runtime.directory());
     CompletableFuture<?> failed =
         CompletableFuture.anyOf(
             running.stream().map(runtime::ended).toArray(CompletableFuture[]::new));
     CompletableFuture<Void> feeding = feed(feeder);
-    watch(feeder, monitor, figures, feeding, failed);
+    watch(feeder, monitor, figures, note, feeding, failed);
     boolean whole = !stop.asked();
     if (whole) {
       progress.say("the stream has ended; waiting until everything is used up ...");
       drain(feeder, figures, failed);
     }
     Counts counts = counts(figures, monitor);
+    note.reached(counts.step());
     progress.say("stopping with savepoints ...");
     Map<String, Path> savepoints = runtime.stopJobs();
     monitor.catchUp();
@@ -184,9 +251,11 @@ public final class Demo {
       Feeder feeder,
       Monitor monitor,
       JobFigures figures,
+      StepNote note,
       CompletableFuture<Void> feeding,
       CompletableFuture<?> failed)
       throws InterruptedException {
+    boolean waits = false;
     long begun = System.nanoTime();
     long shown = 0;
     boolean drifted = false;
@@ -194,9 +263,19 @@ public final class Demo {
     while (!feeding.isDone()) {
       throwIfFailed(failed);
       look(figures);
+      figures.stepIfKnown().ifPresent(step -> note.at(step).ifPresent(progress::say));
+      if (feeder.paused() != waits) {
+        waits = !waits;
+        if (waits && figures.trained() > 0) {
+          progress.say("the stream waits: the jobs are behind");
+        }
+      }
       if (!drifted && feeder.state().driftTime() > 0) {
         drifted = true;
         progress.say("the looks change now: colours that the model never saw");
+        if (console != null) {
+          console.annotate("new looks");
+        }
       }
       List<Monitor.Published> adapters = monitor.published();
       if (published < adapters.size() && monitor.refusedQueries() > 0) {
@@ -334,6 +413,13 @@ public final class Demo {
       boolean early = driftTime == 0 || each.announcement().announcedAt() < driftTime;
       (early ? before : after).add(each);
     }
+    if (pairsFile != null) {
+      // Nothing is held back of a person's own file but what the gate measures on.
+      return new Measured(
+          new DemoReport.RecallAt1(null, null, heldOutRecall(published), null, null),
+          new DemoReport.CompositionalAccuracy(Map.of(), null),
+          Long.MAX_VALUE);
+    }
     try (DemoEvaluation evaluation = new DemoEvaluation(model, 0)) {
       Double beforeDrift = null;
       Double preDriftOnDrifted = null;
@@ -375,6 +461,13 @@ public final class Demo {
           new DemoReport.CompositionalAccuracy(evaluation.compositional(null), latest),
           recoveredFrom);
     }
+  }
+
+  /** What the gate measured of the adapter published last; null without one. */
+  private static Double heldOutRecall(List<Monitor.Published> published) {
+    return published.isEmpty()
+        ? null
+        : published.get(published.size() - 1).announcement().metrics().get("heldOut.recall");
   }
 
   /**

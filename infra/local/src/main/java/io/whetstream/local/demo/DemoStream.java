@@ -14,12 +14,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 
-/**
- * Everything the demo streams, by number: pair {@code i}, item {@code i} and the watchlist are pure
- * functions of the options, so a stopped demo goes on where it was and the truth about an item can
- * be had from its number. Not thread-safe.
- */
-final class DemoStream {
+/** Drawn scenes: everything is a pure function of the options and its number. */
+final class DemoStream implements Source {
   /** The looks after the change. */
   static final SceneLook DRIFTED = SceneLook.UNSEEN_COLOURS;
 
@@ -36,22 +32,6 @@ final class DemoStream {
   private static final long PAIRS = 1;
   private static final long ITEMS = 2;
   private static final long WATCHLIST = 3;
-
-  /**
-   * A pair.
-   *
-   * @param bad null, or the bytes of a record that nobody can read, in place of all else
-   */
-  record Pair(String id, byte[] png, String caption, String captionLong, byte[] bad) {}
-
-  /**
-   * An item.
-   *
-   * @param query the query it was planted for, or null; of an item that is planted for none, no
-   *     query is true, however generously it is read
-   * @param bad null, or the bytes of a record that nobody can read, in place of all else
-   */
-  record Shown(String id, byte[] png, String query, byte[] bad) {}
 
   /** A query of the watchlist: a caption, and the scene it was taken from. */
   record Watched(String id, Scene scene, boolean drifted) {
@@ -86,8 +66,23 @@ final class DemoStream {
     return watchlist;
   }
 
-  /** Pair number {@code i}, from 0. */
-  Pair pair(long i) {
+  @Override
+  public List<Watch> queries() {
+    return watchlist.stream().map(w -> new Watch(w.id(), w.text())).toList();
+  }
+
+  @Override
+  public long lastPair() {
+    return Long.MAX_VALUE;
+  }
+
+  @Override
+  public long driftPair() {
+    return options.driftPair();
+  }
+
+  @Override
+  public Pair pair(long i) {
     String id = "pair-" + i;
     if (i % BAD_PAIR_ONE_IN == BAD_PAIR_ONE_IN - 1) {
       return new Pair(id, null, null, null, bad(i / BAD_PAIR_ONE_IN, id));
@@ -98,8 +93,8 @@ final class DemoStream {
         id, png(scene), Captioner.shortCaption(scene), Captioner.longCaption(scene), null);
   }
 
-  /** Item number {@code i}, from 0. */
-  Shown item(long i) {
+  @Override
+  public Shown item(long i) {
     String id = "item-" + i;
     if (i % BAD_ITEM_ONE_IN == BAD_ITEM_ONE_IN - 1) {
       return new Shown(id, null, null, bad(i / BAD_ITEM_ONE_IN, id));

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongConsumer;
+import java.util.function.LongSupplier;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 
@@ -37,13 +38,17 @@ final class Feeder implements AutoCloseable {
     void itemSent(long item, long eventTime, String query);
   }
 
+  /** Enough that a job never waits for pairs, little enough that a stop loses no time. */
+  private static final double MOST_BEHIND_SECONDS = 15;
+
   private static final long TICK_MILLIS = 20;
   private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(1);
   private static final String SOURCE = "demo";
 
   private final Topics topics;
-  private final DemoStream stream;
+  private final Source stream;
   private final Path directory;
+  private final LongSupplier done;
   private final Listener listener;
   private final KafkaProducer<byte[], byte[]> producer;
   private final RecordCodec<ImageTextPair> pairs;
@@ -51,17 +56,28 @@ final class Feeder implements AutoCloseable {
   private final RecordCodec<SimilarityQuery> queries;
   private final AtomicReference<DemoState> state;
   private volatile RuntimeException failure;
+  private volatile boolean paused;
 
   /**
+   * @param stream what is sent
    * @param directory where the position is kept
    * @param state where to go on
+   * @param done pairs that the jobs are through with, of those sent from the stream's beginning
    */
-  Feeder(KafkaConnection kafka, Topics topics, Path directory, DemoState state, Listener listener) {
+  Feeder(
+      KafkaConnection kafka,
+      Topics topics,
+      Source stream,
+      Path directory,
+      DemoState state,
+      LongSupplier done,
+      Listener listener) {
     this.topics = topics;
     this.directory = directory;
     this.listener = listener;
     this.state = new AtomicReference<>(state);
-    stream = new DemoStream(state.options());
+    this.stream = stream;
+    this.done = done;
     producer = kafka.producer(Topics.MAX_RECORD_BYTES);
     pairs = RecordFormat.json().codec(RecordType.PAIR, topics.pairs());
     items = RecordFormat.json().codec(RecordType.ITEM, topics.items());
@@ -78,9 +94,9 @@ final class Feeder implements AutoCloseable {
    *
    * @param maxFalsePositiveRate that each query asks for
    */
-  List<DemoStream.Watched> sendWatchlist(double maxFalsePositiveRate) {
+  void sendWatchlist(double maxFalsePositiveRate) {
     long now = System.currentTimeMillis();
-    for (DemoStream.Watched watched : stream.watchlist()) {
+    for (Source.Watch watched : stream.queries()) {
       SimilarityQuery query =
           new SimilarityQuery(
               watched.id(),
@@ -98,37 +114,52 @@ final class Feeder implements AutoCloseable {
       send(topics.queries(), watched.id(), queries.encode(query), now, null);
     }
     flush();
-    return stream.watchlist();
   }
 
   /**
    * Sends until that many seconds are over or a stop is asked for, then waits until Kafka has all.
+   * While the jobs are too far behind, nothing is sent and the seconds do not count: a slow machine
+   * takes longer instead of learning less.
    *
    * @param stop waits up to that many milliseconds, true when it is time to stop
    */
   void run(long seconds, Stop stop) throws InterruptedException, IOException {
     DemoState start = state.get();
     DemoOptions options = start.options();
-    long begun = System.nanoTime();
-    long saved = begun;
+    long mostBehind = Math.round(MOST_BEHIND_SECONDS * options.pairsPerSecond());
+    long looked = System.nanoTime();
+    long saved = looked;
+    double elapsed = 0;
     while (true) {
-      double elapsed = Math.min(seconds, (System.nanoTime() - begun) / 1e9);
-      sendUpTo(
-          start.pairs() + (long) (elapsed * options.pairsPerSecond()),
-          start.items() + (long) (elapsed * options.itemsPerSecond()));
+      long now = System.nanoTime();
+      paused = state.get().pairs() - done.getAsLong() > mostBehind;
+      if (!paused) {
+        elapsed = Math.min((double) seconds, elapsed + (now - looked) / 1e9);
+        sendUpTo(
+            Math.min(
+                stream.lastPair(), start.pairs() + (long) (elapsed * options.pairsPerSecond())),
+            start.items() + (long) (elapsed * options.itemsPerSecond()));
+      }
+      looked = now;
       if (failure != null) {
         throw failure;
       }
-      if (System.nanoTime() - saved > SAVE_NANOS) {
-        saved = System.nanoTime();
+      if (now - saved > SAVE_NANOS) {
+        saved = now;
         state.get().save(directory);
       }
-      if (elapsed >= seconds || stop.within(TICK_MILLIS)) {
+      boolean atEnd = elapsed >= seconds || state.get().pairs() >= stream.lastPair();
+      if (atEnd || stop.within(TICK_MILLIS)) {
         break;
       }
     }
     flush();
     state.get().save(directory);
+  }
+
+  /** Whether it waits for the jobs now. */
+  boolean paused() {
+    return paused;
   }
 
   /** Waits a little, and says whether to stop. */
@@ -146,7 +177,7 @@ final class Feeder implements AutoCloseable {
     long drift = now.driftTime();
     for (long i = now.pairs(); i < pairsDue; i++) {
       long time = System.currentTimeMillis();
-      if (drift == 0 && i >= now.options().driftPair()) {
+      if (drift == 0 && i >= stream.driftPair()) {
         drift = time;
       }
       sendPair(i, time);
@@ -163,7 +194,7 @@ final class Feeder implements AutoCloseable {
   }
 
   private void sendPair(long i, long time) {
-    DemoStream.Pair pair = stream.pair(i);
+    Source.Pair pair = stream.pair(i);
     byte[] value =
         pair.bad() != null
             ? pair.bad()
@@ -176,17 +207,17 @@ final class Feeder implements AutoCloseable {
                     pair.captionLong(),
                     SOURCE,
                     time,
-                    pair.png(),
+                    pair.image(),
                     null));
     send(topics.pairs(), pair.id(), value, time, offset -> listener.pairSent(offset, time));
   }
 
   private void sendItem(long i, long time) {
-    DemoStream.Shown item = stream.item(i);
+    Source.Shown item = stream.item(i);
     byte[] value =
         item.bad() != null
             ? item.bad()
-            : items.encode(new Item(item.id(), null, null, null, SOURCE, time, item.png(), null));
+            : items.encode(new Item(item.id(), null, null, null, SOURCE, time, item.image(), null));
     listener.itemSent(i, time, item.query());
     send(topics.items(), item.id(), value, time, null);
   }

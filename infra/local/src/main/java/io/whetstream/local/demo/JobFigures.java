@@ -5,8 +5,12 @@ import io.whetstream.local.LiveMetrics;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
+import java.util.OptionalLong;
 
-/** What the two jobs say of themselves in their metrics. Not thread-safe. */
+/**
+ * What the two jobs say of themselves in their metrics. Any thread may ask; one looks for changes
+ * of adapters.
+ */
 final class JobFigures {
   private final LiveMetrics metrics;
   private final Topics topics;
@@ -24,6 +28,17 @@ final class JobFigures {
 
   long trained() {
     return count("ledger.trained");
+  }
+
+  /** The trainer's step; empty while there is no trainer. */
+  OptionalLong stepIfKnown() {
+    OptionalDouble step = metrics.sum(DemoJobs.FINETUNE, "trainer.step");
+    return step.isPresent() ? OptionalLong.of((long) step.getAsDouble()) : OptionalLong.empty();
+  }
+
+  /** Pairs whose fate is known to the fine-tune job, dead letters not among them. */
+  long done() {
+    return trained() + heldOut() + skipped() + duplicates();
   }
 
   long heldOut() {

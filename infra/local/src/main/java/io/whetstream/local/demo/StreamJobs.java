@@ -32,7 +32,7 @@ final class StreamJobs implements DemoJobs {
           "heldOut.share=0.1",
           "heldOut.size=256",
           "gate.minSample=32",
-          "publish.everySteps=8",
+          "publish.everySteps=16",
           "publish.comparePublishedEvery=4",
           "publish.compareBaseEvery=0",
           "checkpoint.interval=3s");

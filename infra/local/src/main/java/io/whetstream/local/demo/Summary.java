@@ -27,6 +27,14 @@ final class Summary {
                 ? "; nothing was lost"
                 : "; " + pairs.unaccounted() + " are not accounted for"));
     DemoReport.RecallAt1 recall = report.recallAt1();
+    if (recall.start() == null) {
+      lines.add(
+          "Finding the right one of the pairs held out by the gate: "
+              + percent(recall.beforeDrift())
+              + " with the adapter published last.");
+      addAlerts(lines, report);
+      return lines;
+    }
     lines.add(
         "Finding the right one of 256 unseen scenes: "
             + percent(recall.start())
@@ -56,6 +64,11 @@ final class Summary {
       }
       lines.add(kinds.append("(chance 50 %)").toString());
     }
+    addAlerts(lines, report);
+    return lines;
+  }
+
+  private static void addAlerts(List<String> lines, DemoReport report) {
     DemoReport.Alerts alerts = report.alerts();
     lines.add(
         alerts.raised()
@@ -71,7 +84,6 @@ final class Summary {
             + " kept out by the gate; from a pair to its effect on scores "
             + seconds(report.freshnessSeconds().p50())
             + " (median).");
-    return lines;
   }
 
   private static String percent(Double share) {

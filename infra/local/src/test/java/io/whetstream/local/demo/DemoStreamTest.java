@@ -26,10 +26,10 @@ class DemoStreamTest {
     assertEquals(one.watchlist(), other.watchlist());
     for (long i : new long[] {1500, 7, 1199, 1200, 0}) {
       assertEquals(one.pair(i).caption(), other.pair(i).caption());
-      assertArrayEquals(one.pair(i).png(), other.pair(i).png());
+      assertArrayEquals(one.pair(i).image(), other.pair(i).image());
     }
     for (long i : new long[] {500, 1, 4, 301}) {
-      assertArrayEquals(one.item(i).png(), other.item(i).png());
+      assertArrayEquals(one.item(i).image(), other.item(i).image());
       assertEquals(one.item(i).query(), other.plantedFor(i));
     }
     assertNotEquals(one.pair(5).caption(), new DemoStream(DemoOptions.of(60, 4)).pair(5).caption());

@@ -6,11 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.whetstream.connectors.registry.AdapterRegistry;
+import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.local.LocalOptions;
 import io.whetstream.local.StopSignal;
+import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.scenes.DemoBase;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -46,6 +50,20 @@ class DemoTest {
     return new ObjectMapper().readTree(file.toFile());
   }
 
+  private List<AdapterManifest> manifests() {
+    return AdapterRegistry.open(RegistryOptions.of(temp.resolve("data/adapters").toString()))
+        .list()
+        .stream()
+        .map(AdapterRegistry.Entry::manifest)
+        .sorted(Comparator.comparing(AdapterManifest::version))
+        .toList();
+  }
+
+  private AdapterManifest newest() {
+    List<AdapterManifest> all = manifests();
+    return all.get(all.size() - 1);
+  }
+
   @Test
   void everyPairIsAccountedForAndASecondRunGoesOnWhereTheFirstStopped() throws Exception {
     JsonNode first = run(16, "first.json");
@@ -58,11 +76,24 @@ class DemoTest {
     assertTrue(first.at("/adapters/published").asLong() > 0, first.toString());
     assertNotNull(first.at("/recallAt1/recovered").numberValue(), first.toString());
 
+    AdapterManifest last = newest();
+
     said.clear();
     JsonNode second = run(8, "second.json");
     assertTrue(
         said.stream().anyMatch(line -> line.startsWith("job finetune goes on from")),
         said.toString());
+    // Same weights, next step: what was published last is what the next one was trained from.
+    AdapterManifest next =
+        manifests().stream()
+            .filter(m -> m.version().epoch() > last.version().epoch())
+            .findFirst()
+            .orElseThrow();
+    assertEquals(last.digest(), next.parent());
+    assertTrue(next.step() > last.step(), next.step() + " after " + last.step());
+    assertTrue(
+        said.stream().noneMatch(line -> line.contains("trained again")),
+        "a savepoint loses no step: " + said);
     JsonNode more = second.get("pairs");
     assertEquals(480, more.get("consumed").asLong(), more.toString());
     assertEquals(0, more.get("unaccounted").asLong(), more.toString());

@@ -1,0 +1,237 @@
+package io.whetstream.console;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.Feedback;
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.SimilarityQuery;
+import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.model.BadInputException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+
+/**
+ * What a person orders, written to the topics by a plain producer. Safe for use by any thread.
+ *
+ * <p>Whatever cannot be done is a {@link BadInputException} with what to do about it.
+ */
+final class Orders implements AutoCloseable {
+  private static final long PATIENCE_SECONDS = 20;
+  private static final int LONGEST_ID = 200;
+  private static final int LONGEST_TEXT = 4_000;
+  private static final int MOST_IMAGE_BYTES = 1_000_000;
+  private static final String BY = "console";
+
+  private final ConsoleOptions options;
+  private final Board board;
+  private final RegistryFeed registry;
+  private final KafkaProducer<byte[], byte[]> producer;
+
+  /**
+   * @param registry or null, then adapters are not verified before a rollback
+   */
+  Orders(ConsoleOptions options, Board board, RegistryFeed registry) {
+    this.options = options;
+    this.board = board;
+    this.registry = registry;
+    producer = options.kafka().producer(Topics.MAX_RECORD_BYTES);
+  }
+
+  @Override
+  public void close() {
+    producer.close(java.time.Duration.ofSeconds(5));
+  }
+
+  /** {@code {alertId, verdict: confirm|reject, comment?}}. */
+  ObjectNode feedback(JsonNode body) {
+    String alert = required(body, "alertId", LONGEST_ID);
+    Feedback.Verdict verdict =
+        switch (required(body, "verdict", 20).toLowerCase(Locale.ROOT)) {
+          case "confirm" -> Feedback.Verdict.CONFIRM;
+          case "reject" -> Feedback.Verdict.REJECT;
+          default -> throw new BadInputException("verdict must be confirm or reject");
+        };
+    Feedback feedback =
+        new Feedback(
+            alert,
+            verdict,
+            BY,
+            optional(body, "comment", LONGEST_TEXT),
+            System.currentTimeMillis());
+    send(options.topics().feedback(), RecordType.FEEDBACK, feedback);
+    return Board.object().put("alertId", alert).put("verdict", verdict.name());
+  }
+
+  /**
+   * {@code {id, text?, image? (base64), kinds?, minScore? | maxFalsePositiveRate?,
+   * coolDownSeconds?, enabled?}}.
+   */
+  ObjectNode addQuery(JsonNode body) {
+    byte[] image = null;
+    String encoded = optional(body, "image", 2 * MOST_IMAGE_BYTES);
+    if (encoded != null) {
+      try {
+        image = Base64.getDecoder().decode(encoded);
+      } catch (IllegalArgumentException e) {
+        throw new BadInputException("image must be base64", e);
+      }
+      if (image.length > MOST_IMAGE_BYTES) {
+        throw new BadInputException("the image is larger than " + MOST_IMAGE_BYTES + " bytes");
+      }
+    }
+    List<MatchKind> kinds = new ArrayList<>();
+    body.path("kinds").forEach(kind -> kinds.add(MatchKind.of(kind.asText())));
+    Double coolDown = number(body, "coolDownSeconds");
+    SimilarityQuery query =
+        new SimilarityQuery(
+            required(body, "id", LONGEST_ID),
+            optional(body, "text", LONGEST_TEXT),
+            null,
+            null,
+            kinds,
+            number(body, "minScore"),
+            number(body, "maxFalsePositiveRate"),
+            coolDown == null ? null : Math.round(1000 * coolDown),
+            body.path("enabled").asBoolean(true),
+            System.currentTimeMillis(),
+            image,
+            null);
+    long revision = send(options.topics().queries(), RecordType.QUERY, query);
+    return Board.object().put("id", query.id()).put("revision", revision);
+  }
+
+  /** Writes the tombstone of a query. */
+  ObjectNode removeQuery(String id) {
+    if (board.query(id) == null) {
+      throw new BadInputException("there is no query '" + id + "'");
+    }
+    send(options.topics().queries(), id, null);
+    return Board.object().put("id", id);
+  }
+
+  /** {@code {digest, reason}}: everyone goes back to that adapter until a resume. */
+  ObjectNode rollback(JsonNode body) {
+    String digest = required(body, "digest", LONGEST_ID);
+    String stream = board.streamOf(digest);
+    if (stream == null) {
+      throw new BadInputException("no adapter of a stream has the digest " + digest);
+    }
+    if (registry != null) {
+      List<String> wrong = registry.verify(digest);
+      if (!wrong.isEmpty()) {
+        throw new BadInputException(
+            "nobody can go back to a damaged adapter: " + String.join("; ", wrong));
+      }
+    }
+    return control(
+        AdapterControl.rollback(
+            stream, digest, required(body, "reason", LONGEST_TEXT), System.currentTimeMillis()));
+  }
+
+  /**
+   * {@code {stream, reason?}}: publishing goes on. What was gone back to stays in use until
+   * something newer than all that is announced now.
+   */
+  ObjectNode resume(JsonNode body) {
+    String stream = required(body, "stream", LONGEST_ID);
+    String reason = optional(body, "reason", LONGEST_TEXT);
+    long now = System.currentTimeMillis();
+    JsonNode order = board.control(stream);
+    JsonNode announced = board.newestAnnounced(stream);
+    boolean rolledBack =
+        order != null
+            && order.path("action").asText().equals(AdapterControl.Action.ROLLBACK.name());
+    if (!rolledBack) {
+      throw new BadInputException("stream '" + stream + "' is not rolled back");
+    }
+    if (announced == null) {
+      return control(AdapterControl.resume(stream, reason, now));
+    }
+    return control(
+        AdapterControl.resume(
+            stream,
+            order.path("digest").asText(),
+            announced.path("epoch").asLong(),
+            announced.path("n").asLong(),
+            reason,
+            now));
+  }
+
+  private ObjectNode control(AdapterControl control) {
+    send(options.topics().adaptersControl(), RecordType.ADAPTER_CONTROL, control);
+    return Board.object()
+        .put("stream", control.stream())
+        .put("action", control.action().name())
+        .put("digest", control.digest());
+  }
+
+  private <T extends StreamRecord> long send(String topic, RecordType<T> type, T value) {
+    // A codec belongs to one thread.
+    return send(topic, value.key(), options.format().codec(type, topic + "-value").encode(value));
+  }
+
+  private long send(String topic, String key, byte[] value) {
+    try {
+      RecordMetadata metadata =
+          producer
+              .send(new ProducerRecord<>(topic, key.getBytes(StandardCharsets.UTF_8), value))
+              .get(PATIENCE_SECONDS, TimeUnit.SECONDS);
+      return metadata.offset();
+    } catch (ExecutionException e) {
+      throw new BadInputException(
+          topic + " did not take the record: " + e.getCause().getMessage(), e.getCause());
+    } catch (TimeoutException e) {
+      throw new BadInputException(
+          "Kafka did not answer within " + PATIENCE_SECONDS + " s; the order may still arrive", e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException("interrupted", e);
+    }
+  }
+
+  private static String required(JsonNode body, String field, int longest) {
+    String value = optional(body, field, longest);
+    if (value == null) {
+      throw new BadInputException(field + " is missing");
+    }
+    return value;
+  }
+
+  private static String optional(JsonNode body, String field, int longest) {
+    JsonNode node = body.path(field);
+    if (node.isMissingNode() || node.isNull()) {
+      return null;
+    }
+    if (!node.isTextual()) {
+      throw new BadInputException(field + " must be text");
+    }
+    String value = node.asText().strip();
+    if (value.length() > longest) {
+      throw new BadInputException(field + " is longer than " + longest + " characters");
+    }
+    return value.isEmpty() ? null : value;
+  }
+
+  private static Double number(JsonNode body, String field) {
+    JsonNode node = body.path(field);
+    if (node.isMissingNode() || node.isNull()) {
+      return null;
+    }
+    if (!node.isNumber()) {
+      throw new BadInputException(field + " must be a number");
+    }
+    return node.asDouble();
+  }
+}
