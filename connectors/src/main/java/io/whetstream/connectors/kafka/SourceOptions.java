@@ -14,7 +14,8 @@ import java.time.Duration;
  * @param format of its values
  * @param groupId under which offsets are committed, for monitoring; Flink's state is what counts
  * @param startingOffsets {@code earliest}, {@code latest} or {@code committed} (else earliest);
- *     used only without restored state
+ *     used only without restored state. An offset that Kafka has deleted meanwhile is an error, see
+ *     {@code auto.offset.reset} in {@link KafkaConnection}'s properties
  * @param boundedAtEnd stop at what is the end when the job starts
  * @param tombstones whether a null value removes its key ({@code true}: compacted topics) or is
  *     something that cannot be read

@@ -18,7 +18,6 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.ProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.OutputTag;
-import org.apache.kafka.clients.consumer.OffsetResetStrategy;
 
 /** Records from Kafka. */
 public final class Sources {
@@ -45,9 +44,8 @@ public final class Sources {
         KafkaSource.<Read<T>>builder()
             .setProperties(options.kafka().clientProperties())
             .setProperty("isolation.level", "read_committed")
-            // Offsets count only with a completed checkpoint. A consumer that commits by itself
-            // makes a
-            // restart before the first checkpoint begin behind what no state has seen.
+            // A consumer that commits by itself makes a restart before the first checkpoint begin
+            // behind what no state has seen.
             .setProperty("enable.auto.commit", "false")
             .setProperty("allow.auto.create.topics", "false")
             .setProperty(
@@ -60,12 +58,7 @@ public final class Sources {
             .setBootstrapServers(options.kafka().bootstrapServers())
             .setGroupId(options.groupId())
             .setTopics(options.topic())
-            .setStartingOffsets(
-                switch (options.startingOffsets()) {
-                  case "earliest" -> OffsetsInitializer.earliest();
-                  case "latest" -> OffsetsInitializer.latest();
-                  default -> OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST);
-                })
+            .setStartingOffsets(StartOffsets.of(options))
             .setDeserializer(new RecordDeserializer<>(type, options));
     return (options.boundedAtEnd() ? builder.setBounded(OffsetsInitializer.latest()) : builder)
         .build();

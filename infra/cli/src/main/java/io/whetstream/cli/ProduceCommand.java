@@ -123,12 +123,10 @@ final class ProduceCommand implements Callable<Integer> {
       while (sent < limit && failure.get() == null && each.hasNext()) {
         T record = type.javaClass().cast(record(each.next()));
         producer.send(
+            // Kafka's timestamp is that of sending: by event time a broker would take old events
+            // for expired, and delete them before they are read.
             new ProducerRecord<>(
-                topic,
-                null,
-                record.timeMillis(),
-                record.key().getBytes(StandardCharsets.UTF_8),
-                codec.encode(record)),
+                topic, record.key().getBytes(StandardCharsets.UTF_8), codec.encode(record)),
             (metadata, problem) -> {
               if (problem != null) {
                 failure.compareAndSet(null, problem);

@@ -16,12 +16,14 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
@@ -32,6 +34,7 @@ import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -49,6 +52,7 @@ final class FineTuneHarness implements AutoCloseable {
     this.directory = directory;
     broker = EmbeddedKafka.start(directory.resolve("kafka"), 0);
     Configuration flink = new Configuration();
+    flink.set(RestOptions.BIND_PORT, "0");
     flink.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(96));
     flink.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(32));
     flink.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(32));
@@ -124,16 +128,29 @@ final class FineTuneHarness implements AutoCloseable {
         sent.add(
             producer.send(
                 new ProducerRecord<>(
-                    topic,
-                    null,
-                    record.timeMillis(),
-                    record.key().getBytes(StandardCharsets.UTF_8),
-                    codec.encode(record))));
+                    topic, record.key().getBytes(StandardCharsets.UTF_8), codec.encode(record))));
       }
       for (Future<RecordMetadata> each : sent) {
         each.get(2, TimeUnit.MINUTES);
       }
     }
+  }
+
+  /** Deletes all pairs that the topic holds, as retention does. */
+  void deletePairs(FineTuneConfig config) throws Exception {
+    String topic = new Topics(config.kafka().topicPrefix()).pairs();
+    try (Admin admin = connection().admin()) {
+      admin
+          .deleteRecords(Map.of(new TopicPartition(topic, 0), RecordsToDelete.beforeOffset(-1)))
+          .all()
+          .get(60, TimeUnit.SECONDS);
+    }
+  }
+
+  /** What a running job failed with last, or nothing. */
+  String failure(JobID job) throws Exception {
+    var info = cluster.getExecutionGraph(job).get(60, TimeUnit.SECONDS).getFailureInfo();
+    return info == null ? "" : info.getExceptionAsString();
   }
 
   /** Everything committed on the adapters topic, in order. */
@@ -202,14 +219,23 @@ final class FineTuneHarness implements AutoCloseable {
 
   /** Stops a job with a savepoint and says where it is. */
   String stop(JobID job) throws Exception {
+    return stop(job, false);
+  }
+
+  /** Ends a job as if its topics had ended: everything that waits is taken. */
+  void drain(JobID job) throws Exception {
+    stop(job, true);
+  }
+
+  private String stop(JobID job, boolean drain) throws Exception {
     String savepoint =
         cluster
             .stopWithSavepoint(
                 job,
                 directory.resolve("savepoints").toUri().toString(),
-                false,
+                drain,
                 SavepointFormatType.CANONICAL)
-            .get(2, TimeUnit.MINUTES);
+            .get(5, TimeUnit.MINUTES);
     cluster.requestJobResult(job).get(1, TimeUnit.MINUTES);
     return savepoint;
   }

@@ -178,10 +178,10 @@ class FineTuneJobTest {
       assertEquals(unbroken.record().outcome(), broken.record().outcome(), place.toString());
       assertEquals(announced, digests(name), place.toString());
     }
-    // The guard guards: without the unfinished batch in its state a run ends elsewhere.
+    // The guard guards: without the weights in its state a run ends elsewhere.
     assertNotEquals(
         unbroken.record().outcome(),
-        run("without-batch", Place.IN_STEP, StatePart.BATCH).record().outcome());
+        run("without-weights", Place.IN_STEP, StatePart.MODEL).record().outcome());
   }
 
   private static List<String> digests(String name) {
@@ -221,6 +221,25 @@ class FineTuneJobTest {
     String text = org.apache.flink.util.ExceptionUtils.stringifyException(failure);
     assertTrue(text.contains("adapter.rank was 2, is 4"), text);
     assertTrue(text.contains("training.resetOptimizer"), text);
+  }
+
+  @Test
+  void pairsThatKafkaDeletedUnreadAreAnErrorAndNotSkipped() throws Exception {
+    FineTuneConfig config = harness.config("deleted", 1, TINY);
+    harness.produce(config, pairs(31, 40));
+    Faults run = Faults.of("deleted", Place.NOWHERE);
+    JobID job = harness.submit(config, false, run, null);
+    FineTuneHarness.await(
+        "a checkpoint", Duration.ofMinutes(5), () -> run.record().completedStep() >= 0);
+    String savepoint = harness.stop(job);
+    harness.produce(config, pairs(32, 10));
+    harness.deletePairs(config);
+    JobID restored = harness.submit(config, false, run, savepoint);
+    FineTuneHarness.await(
+        "the refusal",
+        Duration.ofMinutes(5),
+        () -> harness.failure(restored).contains("out of range"));
+    harness.cluster().cancelJob(restored).get(60, TimeUnit.SECONDS);
   }
 
   @Test
