@@ -155,10 +155,14 @@ def turns(w: List[Tensor], positions: Tensor) -> Tensor:
   imaginary = torch.cat([torch.repeat(__torch__.wide(sin), [1, n]), torch.zeros([cos.size(0), still], dtype=6, device=ops.prim.device(cos)).to(ops.prim.dtype(__torch__.wide(cos)))], 1)
   return torch.complex(real, imaginary)
 
-# Rotary positions: one complex product. qkv [T, (H + 2 KV)*hd].
+# Rotary positions: one complex product. qkv [T, (H + 2 KV)*hd]. On the CPU attention stays in 32 bit: the gradient of libtorch 2.7's
+# 16-bit attention took a fifth of a whole training step there.
 def rope(qkv: Tensor, turns: Tensor) -> Tensor:
   z = torch.view_as_complex(__torch__.wide(qkv).view(qkv.size(0), -1, 2)) * turns
-  return torch.view_as_real(z).view(qkv.size()).to(ops.prim.dtype(qkv))
+  y = torch.view_as_real(z).view(qkv.size())
+  if ops.prim.is_cuda(qkv):
+    y = y.to(ops.prim.dtype(qkv))
+  return y
 
 # Causal attention within rows of equal length: qkv [B*L, (H + 2 KV)*hd] -> [B*L, H*hd].
 def attend_equal(qkv: Tensor, B: int, L: int) -> Tensor:
@@ -197,7 +201,7 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
     at = 5 + 10 * i
     la = 8 * i
     qkv = __torch__.lora(__torch__.rms_norm(x), w[at + 1], w[at + 2], a, la, seeds, positions, p)
-    y = __torch__.attend(__torch__.rope(qkv, turns), groups)
+    y = __torch__.attend(__torch__.rope(qkv, turns), groups).to(ops.prim.dtype(x))
     if i == @LAYERS@ - 1:
       if layout[2].size(0) < x.size(0):
         x = torch.index_select(x, 0, layout[2])
