@@ -264,11 +264,9 @@ public final class Demo {
       throwIfFailed(failed);
       look(figures);
       figures.stepIfKnown().ifPresent(step -> note.at(step).ifPresent(progress::say));
-      if (feeder.paused() != waits) {
-        waits = !waits;
-        if (waits && figures.trained() > 0) {
-          progress.say("the stream waits: the jobs are behind");
-        }
+      if (!waits && feeder.paused() && figures.trained() > 0) {
+        waits = true;
+        progress.say("the jobs are behind on this machine: the stream waits for them now and then");
       }
       if (!drifted && feeder.state().driftTime() > 0) {
         drifted = true;
@@ -362,7 +360,7 @@ public final class Demo {
   private DemoReport report(DemoState state, Monitor monitor, JobFigures figures, Counts counts) {
     List<Monitor.Published> published = monitor.published();
     long driftTime = state.driftTime();
-    Measured measured = measure(published, driftTime);
+    Measured measured = measure(published, driftTime, monitor.pairTimes());
     long second = published.size() < 2 ? Long.MAX_VALUE : published.get(1).inUseFrom();
     long secondUse = second < 0 ? Long.MAX_VALUE : second;
     long driftFrom = driftTime == 0 ? Long.MAX_VALUE : driftTime;
@@ -406,11 +404,14 @@ public final class Demo {
       DemoReport.CompositionalAccuracy compositional,
       long recoveredFrom) {}
 
-  private Measured measure(List<Monitor.Published> published, long driftTime) {
+  private Measured measure(
+      List<Monitor.Published> published, long driftTime, Map<Long, Long> pairTimes) {
     List<Monitor.Published> before = new ArrayList<>();
     List<Monitor.Published> after = new ArrayList<>();
     for (Monitor.Published each : published) {
-      boolean early = driftTime == 0 || each.announcement().announcedAt() < driftTime;
+      // By what it was trained on: the trainer may be behind the stream.
+      long newest = pairTimes.getOrDefault(highestOffset(each), each.announcement().announcedAt());
+      boolean early = driftTime == 0 || newest < driftTime;
       (early ? before : after).add(each);
     }
     if (pairsFile != null) {
@@ -481,11 +482,7 @@ public final class Demo {
       if (each.inUseFrom() < 0) {
         continue;
       }
-      long highest =
-          artifact(each).manifest().offsets().values().stream()
-              .mapToLong(Long::longValue)
-              .max()
-              .orElse(-1);
+      long highest = highestOffset(each);
       if (highest > covered) {
         monitor
             .pairTimes()
@@ -496,6 +493,13 @@ public final class Demo {
       }
     }
     return seconds.stream().mapToDouble(Double::doubleValue).toArray();
+  }
+
+  private static long highestOffset(Monitor.Published adapter) {
+    return artifact(adapter).manifest().offsets().values().stream()
+        .mapToLong(Long::longValue)
+        .max()
+        .orElse(-1);
   }
 
   private static AdapterWeights weights(Monitor.Published adapter) {
