@@ -22,6 +22,9 @@ import org.apache.kafka.common.TopicPartition;
 
 /** A broker that the tests of this module share; stopped when the JVM ends. */
 public final class KafkaBroker {
+  /** A machine that is busy with other builds must not look like a broker that is gone. */
+  public static final Map<String, String> PATIENT = Map.of("broker.session.timeout.ms", "9000");
+
   private static EmbeddedKafka shared;
 
   private KafkaBroker() {}
@@ -30,7 +33,7 @@ public final class KafkaBroker {
     if (shared == null) {
       try {
         Path dir = Files.createTempDirectory("whetstream-kafka");
-        shared = EmbeddedKafka.start(dir, 0);
+        shared = EmbeddedKafka.start(dir, 0, PATIENT);
         Runtime.getRuntime().addShutdownHook(new Thread(shared::close));
       } catch (IOException e) {
         throw new UncheckedIOException(e);

@@ -18,10 +18,11 @@ import java.util.Map;
 final class JsonCodec<T extends StreamRecord> implements RecordCodec<T> {
   private static final JsonFactory JSON =
       JsonFactory.builder()
-          // Names come from outside: none is kept beyond its document.
-          .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
+          // Names come from outside. Only a parser that keeps some of them reads bytes where they
+          // lie; the number it keeps is bounded, and so is their length here.
+          .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
           .streamReadConstraints(
-              StreamReadConstraints.builder().maxNestingDepth(64).maxNameLength(10_000).build())
+              StreamReadConstraints.builder().maxNestingDepth(64).maxNameLength(2_000).build())
           .build();
 
   private final RecordType<T> type;

@@ -48,6 +48,7 @@ final class RecordShape extends Shape {
   private final Map<String, Integer> byName = new HashMap<>();
   private final int components;
   private final int coordinates;
+  private final MethodHandle coordinatesAccessor;
   private final MethodHandle constructor;
 
   RecordShape(Class<?> type, Schema schema) {
@@ -57,26 +58,28 @@ final class RecordShape extends Shape {
     this.fields = new Field[schema.getFields().size()];
     Class<?>[] types = new Class<?>[components];
     int place = -1;
+    MethodHandle placeAccessor = null;
     MethodHandles.Lookup lookup = MethodHandles.publicLookup();
     try {
       for (int c = 0; c < components; c++) {
         types[c] = declared[c].getType();
         Schema.Field field = schema.getField(declared[c].getName());
+        MethodHandle accessor =
+            lookup
+                .unreflect(declared[c].getAccessor())
+                .asType(MethodType.methodType(Object.class, Object.class));
         if (field == null) {
           if (types[c] != Coordinates.class) {
             throw new IllegalArgumentException(type + " has " + declared[c] + ", its schema not");
           }
           place = c;
+          placeAccessor = accessor;
           continue;
         }
         Schema value = field.schema();
         boolean nullable = value.getType() == Schema.Type.UNION;
         Shape shape =
             Shape.of(nullable ? value.getTypes().get(1) : value, declared[c].getGenericType());
-        MethodHandle accessor =
-            lookup
-                .unreflect(declared[c].getAccessor())
-                .asType(MethodType.methodType(Object.class, Object.class));
         fields[field.pos()] =
             new Field(
                 field.name(),
@@ -97,6 +100,7 @@ final class RecordShape extends Shape {
       throw new IllegalArgumentException(type + " must be a public record", e);
     }
     this.coordinates = place;
+    this.coordinatesAccessor = placeAccessor;
     for (Schema.Field field : schema.getFields()) {
       if (fields[field.pos()] == null) {
         throw new IllegalArgumentException(type + " has no component " + field.name());
@@ -184,23 +188,20 @@ final class RecordShape extends Shape {
   }
 
   Object value(Field field, Object record) {
+    return call(field.accessor, record);
+  }
+
+  Coordinates coordinatesOf(Object record) {
+    return coordinates < 0 ? null : (Coordinates) call(coordinatesAccessor, record);
+  }
+
+  private static Object call(MethodHandle accessor, Object record) {
     try {
-      return field.accessor.invokeExact(record);
+      return accessor.invokeExact(record);
     } catch (RuntimeException | Error e) {
       throw e;
     } catch (Throwable e) {
       throw new IllegalStateException("a record's accessor throws no checked exception", e);
-    }
-  }
-
-  Coordinates coordinatesOf(Object record) {
-    if (coordinates < 0) {
-      return null;
-    }
-    try {
-      return (Coordinates) type.getRecordComponents()[coordinates].getAccessor().invoke(record);
-    } catch (ReflectiveOperationException e) {
-      throw new IllegalStateException("records are public", e);
     }
   }
 

@@ -3,6 +3,7 @@ package io.whetstream.connectors.format;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.Embedding;
 import io.whetstream.connectors.records.Feedback;
 import io.whetstream.connectors.records.ImageTextPair;
@@ -90,6 +91,11 @@ public final class RecordType<T extends StreamRecord> {
   /** The Avro schema that is written. */
   public Schema schema() {
     return schema;
+  }
+
+  /** Where the record was read, or null if it does not know. */
+  public Coordinates coordinatesOf(T record) {
+    return shape.coordinatesOf(record);
   }
 
   RecordShape shape() {

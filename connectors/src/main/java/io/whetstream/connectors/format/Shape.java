@@ -1,6 +1,7 @@
 package io.whetstream.connectors.format;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
@@ -11,9 +12,11 @@ import java.time.DateTimeException;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.apache.avro.LogicalTypes;
 import org.apache.avro.Schema;
@@ -67,188 +70,133 @@ abstract class Shape {
     return new BadInputException("field " + field + " must be " + wanted + ", but is " + found);
   }
 
+  /** Reads a token of a kind that is accepted; null if its contents are not. */
+  private interface Reader {
+    Object read(JsonParser parser) throws IOException;
+  }
+
+  private interface JsonWriter {
+    void write(Object value, JsonGenerator out) throws IOException;
+  }
+
+  private interface AvroWriter {
+    void write(Object value, Encoder out) throws IOException;
+  }
+
+  /** A value that is one token of JSON and comes from Avro as what it is, or as a text. */
+  private static final class Scalar extends Shape {
+    private final String wanted;
+    private final Set<JsonToken> tokens;
+    private final Reader reader;
+    private final JsonWriter json;
+    private final AvroWriter avro;
+
+    Scalar(String wanted, Set<JsonToken> tokens, Reader reader, JsonWriter json, AvroWriter avro) {
+      this.wanted = wanted;
+      this.tokens = tokens;
+      this.reader = reader;
+      this.json = json;
+      this.avro = avro;
+    }
+
+    @Override
+    Object readJson(JsonInput in, String field) throws IOException {
+      Object value = tokens.contains(in.parser().currentToken()) ? reader.read(in.parser()) : null;
+      if (value == null) {
+        throw wrongType(field, wanted, in);
+      }
+      return value;
+    }
+
+    @Override
+    void writeJson(Object value, JsonGenerator out) throws IOException {
+      json.write(value, out);
+    }
+
+    @Override
+    Object fromAvro(Object datum) {
+      return datum instanceof CharSequence ? datum.toString() : datum;
+    }
+
+    @Override
+    void writeAvro(Object value, Encoder out) throws IOException {
+      avro.write(value, out);
+    }
+  }
+
   static final Shape TEXT =
-      new Shape() {
-        @Override
-        Object readJson(JsonInput in, String field) throws IOException {
-          if (in.parser().currentToken() != JsonToken.VALUE_STRING) {
-            throw wrongType(field, "a text", in);
-          }
-          return in.parser().getText();
-        }
-
-        @Override
-        void writeJson(Object value, JsonGenerator out) throws IOException {
-          out.writeString((String) value);
-        }
-
-        @Override
-        Object fromAvro(Object datum) {
-          return datum.toString();
-        }
-
-        @Override
-        void writeAvro(Object value, Encoder out) throws IOException {
-          out.writeString((String) value);
-        }
-      };
+      new Scalar(
+          "a text",
+          EnumSet.of(JsonToken.VALUE_STRING),
+          JsonParser::getText,
+          (value, out) -> out.writeString((String) value),
+          (value, out) -> out.writeString((String) value));
 
   static final Shape LONG =
-      new Shape() {
-        @Override
-        Object readJson(JsonInput in, String field) throws IOException {
-          if (in.parser().currentToken() != JsonToken.VALUE_NUMBER_INT) {
-            throw wrongType(field, "a whole number", in);
-          }
-          return in.parser().getLongValue();
-        }
+      new Scalar(
+          "a whole number",
+          EnumSet.of(JsonToken.VALUE_NUMBER_INT),
+          JsonParser::getLongValue,
+          (value, out) -> out.writeNumber((Long) value),
+          (value, out) -> out.writeLong((Long) value));
 
-        @Override
-        void writeJson(Object value, JsonGenerator out) throws IOException {
-          out.writeNumber((Long) value);
-        }
+  static final Shape INT =
+      new Scalar(
+          "a whole number",
+          EnumSet.of(JsonToken.VALUE_NUMBER_INT),
+          JsonParser::getIntValue,
+          (value, out) -> out.writeNumber((Integer) value),
+          (value, out) -> out.writeInt((Integer) value));
 
-        @Override
-        Object fromAvro(Object datum) {
-          return datum;
-        }
+  static final Shape BOOLEAN =
+      new Scalar(
+          "true or false",
+          EnumSet.of(JsonToken.VALUE_TRUE, JsonToken.VALUE_FALSE),
+          JsonParser::getBooleanValue,
+          (value, out) -> out.writeBoolean((Boolean) value),
+          (value, out) -> out.writeBoolean((Boolean) value));
 
-        @Override
-        void writeAvro(Object value, Encoder out) throws IOException {
-          out.writeLong((Long) value);
-        }
-      };
+  static final Shape DOUBLE =
+      new Scalar(
+          "a number",
+          EnumSet.of(
+              JsonToken.VALUE_NUMBER_FLOAT, JsonToken.VALUE_NUMBER_INT, JsonToken.VALUE_STRING),
+          Shape::readDouble,
+          (value, out) -> out.writeNumber((Double) value),
+          (value, out) -> out.writeDouble((Double) value));
 
   /** Milliseconds since 1970, in JSON also ISO-8601 with an offset. */
   static final Shape TIME =
-      new Shape() {
-        @Override
-        Object readJson(JsonInput in, String field) throws IOException {
-          if (in.parser().currentToken() == JsonToken.VALUE_STRING) {
-            try {
-              return OffsetDateTime.parse(in.parser().getText()).toInstant().toEpochMilli();
-            } catch (DateTimeException | ArithmeticException e) {
-              throw new BadInputException(
-                  "field "
-                      + field
-                      + " must be milliseconds since 1970 or a time like 2026-01-31T12:00:00Z",
-                  e);
-            }
-          }
-          return LONG.readJson(in, field);
-        }
+      new Scalar(
+          "milliseconds since 1970 or a time like 2026-01-31T12:00:00Z",
+          EnumSet.of(JsonToken.VALUE_NUMBER_INT, JsonToken.VALUE_STRING),
+          Shape::readTime,
+          (value, out) -> out.writeNumber((Long) value),
+          (value, out) -> out.writeLong((Long) value));
 
-        @Override
-        void writeJson(Object value, JsonGenerator out) throws IOException {
-          LONG.writeJson(value, out);
-        }
-
-        @Override
-        Object fromAvro(Object datum) {
-          return datum;
-        }
-
-        @Override
-        void writeAvro(Object value, Encoder out) throws IOException {
-          LONG.writeAvro(value, out);
-        }
-      };
-
-  static final Shape INT =
-      new Shape() {
-        @Override
-        Object readJson(JsonInput in, String field) throws IOException {
-          if (in.parser().currentToken() != JsonToken.VALUE_NUMBER_INT) {
-            throw wrongType(field, "a whole number", in);
-          }
-          return in.parser().getIntValue();
-        }
-
-        @Override
-        void writeJson(Object value, JsonGenerator out) throws IOException {
-          out.writeNumber((Integer) value);
-        }
-
-        @Override
-        Object fromAvro(Object datum) {
-          return datum;
-        }
-
-        @Override
-        void writeAvro(Object value, Encoder out) throws IOException {
-          out.writeInt((Integer) value);
-        }
-      };
-
-  static final Shape DOUBLE =
-      new Shape() {
-        @Override
-        Object readJson(JsonInput in, String field) throws IOException {
-          return readDouble(in, field);
-        }
-
-        @Override
-        void writeJson(Object value, JsonGenerator out) throws IOException {
-          out.writeNumber((Double) value);
-        }
-
-        @Override
-        Object fromAvro(Object datum) {
-          return datum;
-        }
-
-        @Override
-        void writeAvro(Object value, Encoder out) throws IOException {
-          out.writeDouble((Double) value);
-        }
-      };
-
-  private static double readDouble(JsonInput in, String field) throws IOException {
-    JsonToken token = in.parser().currentToken();
-    if (token == JsonToken.VALUE_NUMBER_FLOAT || token == JsonToken.VALUE_NUMBER_INT) {
-      return in.parser().getDoubleValue();
+  private static Object readDouble(JsonParser parser) throws IOException {
+    if (parser.currentToken() != JsonToken.VALUE_STRING) {
+      return parser.getDoubleValue();
     }
     // JSON has no word for these; they are written as texts.
-    if (token == JsonToken.VALUE_STRING) {
-      switch (in.parser().getText()) {
-        case "NaN":
-          return Double.NaN;
-        case "Infinity":
-          return Double.POSITIVE_INFINITY;
-        case "-Infinity":
-          return Double.NEGATIVE_INFINITY;
-        default:
-      }
-    }
-    throw wrongType(field, "a number", in);
+    return switch (parser.getText()) {
+      case "NaN" -> Double.NaN;
+      case "Infinity" -> Double.POSITIVE_INFINITY;
+      case "-Infinity" -> Double.NEGATIVE_INFINITY;
+      default -> null;
+    };
   }
 
-  static final Shape BOOLEAN =
-      new Shape() {
-        @Override
-        Object readJson(JsonInput in, String field) {
-          JsonToken token = in.parser().currentToken();
-          if (token != JsonToken.VALUE_TRUE && token != JsonToken.VALUE_FALSE) {
-            throw wrongType(field, "true or false", in);
-          }
-          return token == JsonToken.VALUE_TRUE;
-        }
-
-        @Override
-        void writeJson(Object value, JsonGenerator out) throws IOException {
-          out.writeBoolean((Boolean) value);
-        }
-
-        @Override
-        Object fromAvro(Object datum) {
-          return datum;
-        }
-
-        @Override
-        void writeAvro(Object value, Encoder out) throws IOException {
-          out.writeBoolean((Boolean) value);
-        }
-      };
+  private static Object readTime(JsonParser parser) throws IOException {
+    if (parser.currentToken() != JsonToken.VALUE_STRING) {
+      return parser.getLongValue();
+    }
+    try {
+      return OffsetDateTime.parse(parser.getText()).toInstant().toEpochMilli();
+    } catch (DateTimeException | ArithmeticException e) {
+      return null;
+    }
+  }
 
   /** In JSON base64, or a URI, which comes out as a text; see {@link RecordShape}. */
   static final Shape BYTES =
@@ -298,7 +246,7 @@ abstract class Shape {
             if (size == values.length) {
               values = Arrays.copyOf(values, 2 * size);
             }
-            values[size++] = (float) readDouble(in, field);
+            values[size++] = ((Double) DOUBLE.readJson(in, field)).floatValue();
           }
           return Arrays.copyOf(values, size);
         }

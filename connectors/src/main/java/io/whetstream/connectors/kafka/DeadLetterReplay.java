@@ -23,16 +23,16 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Sends dead letters back to the topic they came from, with their bytes unchanged and one more hop
- * in their headers. What was replayed is remembered in the same transaction, so no letter is
- * replayed twice, whatever fails. Letters with too many hops stay where they are.
+ * Sends dead letters back to the topic they came from, with their bytes and headers unchanged, one
+ * more hop, and where and when they lay before. What was replayed is remembered in the same
+ * transaction, so no letter is replayed twice, whatever fails. Letters with too many hops stay
+ * where they are.
  */
 public final class DeadLetterReplay {
   private static final String GROUP = "whetstream-dlq-replay-";
   private static final int BATCH = 500;
 
   private final KafkaConnection kafka;
-  private final String topic;
   private final String deadLetters;
   private final int maxHops;
 
@@ -45,13 +45,11 @@ public final class DeadLetterReplay {
   public record Result(long replayed, long tooManyHops) {}
 
   /**
-   * @param topic source topic, full name
-   * @param deadLetters its dead-letter topic
+   * @param deadLetters dead-letter topic, full name
    * @param maxHops letters that were replayed so often already are left
    */
-  public DeadLetterReplay(KafkaConnection kafka, String topic, String deadLetters, int maxHops) {
+  public DeadLetterReplay(KafkaConnection kafka, String deadLetters, int maxHops) {
     this.kafka = kafka;
-    this.topic = topic;
     this.deadLetters = deadLetters;
     this.maxHops = maxHops;
   }
@@ -131,12 +129,18 @@ public final class DeadLetterReplay {
 
   private ProducerRecord<byte[], byte[]> replay(DeadLetter letter) {
     ProducerRecord<byte[], byte[]> record =
-        new ProducerRecord<>(topic, null, letter.timestamp(), letter.recordKey(), value(letter));
+        // With Kafka's time of now: under an old one the topic's retention may delete it unread.
+        new ProducerRecord<>(letter.at().topic(), letter.recordKey(), value(letter));
+    letter.headers().forEach(header -> record.headers().add(header.name(), header.value()));
     record
         .headers()
         .add(
             DeadLetters.HOPS,
-            Integer.toString(letter.hops() + 1).getBytes(StandardCharsets.US_ASCII));
+            Integer.toString(letter.hops() + 1).getBytes(StandardCharsets.US_ASCII))
+        .add(DeadLetters.ORIGIN, letter.at().toString().getBytes(StandardCharsets.UTF_8))
+        .add(
+            DeadLetters.TIMESTAMP,
+            Long.toString(letter.timestamp()).getBytes(StandardCharsets.US_ASCII));
     return record;
   }
 

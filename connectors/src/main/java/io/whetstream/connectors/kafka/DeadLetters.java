@@ -2,33 +2,46 @@ package io.whetstream.connectors.kafka;
 
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Header;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 
-/** Dead letters as Kafka records: key and value as they were read, the rest in headers. */
+/**
+ * Dead letters as Kafka records: key, value and headers as they were read, the rest in headers of
+ * our own.
+ */
 public final class DeadLetters {
   /** How often a replay brought the record back; also on replayed records in the source topic. */
   public static final String HOPS = "whetstream.hops";
 
+  /** On replayed records in the source topic: where the record lay before. */
+  static final String ORIGIN = "whetstream.origin";
+
   static final String TOPIC = "whetstream.topic";
   static final String PARTITION = "whetstream.partition";
   static final String OFFSET = "whetstream.offset";
+
+  /** Kafka's timestamp of the record where it lay first; also on replayed records. */
   static final String TIMESTAMP = "whetstream.timestamp";
+
   static final String STAGE = "whetstream.stage";
   static final String ERROR = "whetstream.error";
   static final String MESSAGE = "whetstream.message";
   static final String SPILLED = "whetstream.spilled";
 
+  private static final String OURS = "whetstream.";
   private static final int MAX_MESSAGE = 4000;
 
   private DeadLetters() {}
 
   static Headers headers(DeadLetter letter) {
     RecordHeaders headers = new RecordHeaders();
+    letter.headers().forEach(header -> headers.add(header.name(), header.value()));
     add(headers, TOPIC, letter.at().topic());
     add(headers, PARTITION, Integer.toString(letter.at().partition()));
     add(headers, OFFSET, Long.toString(letter.at().offset()));
@@ -67,6 +80,7 @@ public final class DeadLetters {
           Long.parseLong(text(record, TIMESTAMP)),
           record.key(),
           record.value(),
+          own(record),
           text(record, STAGE),
           text(record, ERROR),
           text(record, MESSAGE),
@@ -77,8 +91,22 @@ public final class DeadLetters {
     }
   }
 
+  /** A record's headers without ours. */
+  static List<Header> own(ConsumerRecord<byte[], byte[]> record) {
+    List<Header> own = new ArrayList<>();
+    record
+        .headers()
+        .forEach(
+            header -> {
+              if (!header.key().startsWith(OURS)) {
+                own.add(new Header(header.key(), header.value()));
+              }
+            });
+    return own;
+  }
+
   private static String text(ConsumerRecord<byte[], byte[]> record, String name) {
-    Header header = record.headers().lastHeader(name);
+    org.apache.kafka.common.header.Header header = record.headers().lastHeader(name);
     if (header == null || header.value() == null) {
       throw new BadInputException(
           where(record) + " is no dead letter: header " + name + " is missing");

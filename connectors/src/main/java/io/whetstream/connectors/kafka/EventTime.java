@@ -18,9 +18,10 @@ final class EventTime<T extends StreamRecord> implements WatermarkGenerator<Read
     this.perRecord = perRecord;
   }
 
-  static <T extends StreamRecord> WatermarkStrategy<Read<T>> strategy(SourceOptions options) {
+  static <T extends StreamRecord> WatermarkStrategy<Read<T>> strategy(
+      SourceOptions.Watermarks options) {
     long lateness = options.outOfOrderness().toMillis();
-    boolean perRecord = options.perRecordWatermarks();
+    boolean perRecord = options.perRecord();
     WatermarkStrategy<Read<T>> strategy =
         WatermarkStrategy.<Read<T>>forGenerator(context -> new EventTime<>(lateness, perRecord))
             .withTimestampAssigner(

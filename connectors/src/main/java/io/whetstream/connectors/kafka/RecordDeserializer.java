@@ -8,6 +8,7 @@ import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.types.Read;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
 import org.apache.flink.util.Collector;
@@ -29,7 +30,8 @@ final class RecordDeserializer<T extends StreamRecord>
     this.javaClass = type.javaClass();
     this.format = options.format();
     this.tombstones = options.tombstones();
-    this.maxAheadMillis = options.maxAhead() == null ? -1 : options.maxAhead().toMillis();
+    Duration maxAhead = options.eventTime().maxAhead();
+    this.maxAheadMillis = maxAhead == null ? -1 : maxAhead.toMillis();
   }
 
   @Override
@@ -42,8 +44,19 @@ final class RecordDeserializer<T extends StreamRecord>
       codec = format.codec(RecordType.forClass(javaClass), record.topic() + "-value");
     }
     Coordinates at = new Coordinates(record.topic(), record.partition(), record.offset());
+    Coordinates origin = origin(record);
+    long timestamp = origin == null ? record.timestamp() : timestamp(record);
     Read<T> raw =
-        new Read<>(at, record.timestamp(), record.key(), record.value(), hops(record), null, null);
+        new Read<>(
+            at,
+            timestamp,
+            record.key(),
+            record.value(),
+            DeadLetters.own(record),
+            hops(record),
+            origin,
+            null,
+            null);
     try {
       if (record.value() == null) {
         if (tombstones && record.key() != null) {
@@ -51,9 +64,9 @@ final class RecordDeserializer<T extends StreamRecord>
         }
         throw new BadInputException("the value is null");
       }
-      T value = codec.decode(record.value(), at, record.timestamp());
-      long ahead = value.timeMillis() - record.timestamp();
-      if (maxAheadMillis >= 0 && record.timestamp() > 0 && ahead > maxAheadMillis) {
+      T value = codec.decode(record.value(), at, timestamp);
+      long ahead = value.timeMillis() - timestamp;
+      if (maxAheadMillis >= 0 && timestamp > 0 && ahead > maxAheadMillis) {
         throw new BadInputException(
             "the event time is "
                 + ahead
@@ -68,16 +81,32 @@ final class RecordDeserializer<T extends StreamRecord>
   }
 
   private static int hops(ConsumerRecord<byte[], byte[]> record) {
-    Header header = record.headers().lastHeader(DeadLetters.HOPS);
-    if (header == null || header.value() == null) {
-      return 0;
-    }
+    String text = header(record, DeadLetters.HOPS);
+    // Whatever else another system says under that name, it says nothing about replays.
+    return text != null && text.matches("\\d{1,9}") ? Integer.parseInt(text) : 0;
+  }
+
+  private static Coordinates origin(ConsumerRecord<byte[], byte[]> record) {
+    String text = header(record, DeadLetters.ORIGIN);
     try {
-      return Integer.parseInt(new String(header.value(), StandardCharsets.US_ASCII));
-    } catch (NumberFormatException e) {
-      // Another system's header of the same name; it says nothing about replays.
-      return 0;
+      return text == null ? null : Coordinates.parse(text);
+    } catch (BadInputException e) {
+      // Not ours, as above.
+      return null;
     }
+  }
+
+  /** The time a record had before it was sent back; Kafka's is that of the sending. */
+  private static long timestamp(ConsumerRecord<byte[], byte[]> record) {
+    String text = header(record, DeadLetters.TIMESTAMP);
+    return text != null && text.matches("-?\\d{1,18}") ? Long.parseLong(text) : record.timestamp();
+  }
+
+  private static String header(ConsumerRecord<byte[], byte[]> record, String name) {
+    Header header = record.headers().lastHeader(name);
+    return header == null || header.value() == null
+        ? null
+        : new String(header.value(), StandardCharsets.UTF_8);
   }
 
   @Override

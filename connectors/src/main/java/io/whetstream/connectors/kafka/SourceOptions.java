@@ -19,12 +19,7 @@ import java.time.Duration;
  * @param boundedAtEnd stop at what is the end when the job starts
  * @param tombstones whether a null value removes its key ({@code true}: compacted topics) or is
  *     something that cannot be read
- * @param outOfOrderness how much later than its neighbours a record may come, in event time
- * @param idleness a partition silent this long no longer holds up event time; null: it always does
- * @param maxAhead a record whose event time is further ahead of Kafka's timestamp is refused, since
- *     it would end every window; null: never
- * @param perRecordWatermarks a watermark after each record instead of periodic ones; for
- *     deterministic runs
+ * @param eventTime how records' times become watermarks
  * @param images how images by URI are fetched; null: they stay URIs
  */
 public record SourceOptions(
@@ -35,12 +30,23 @@ public record SourceOptions(
     String startingOffsets,
     boolean boundedAtEnd,
     boolean tombstones,
-    Duration outOfOrderness,
-    Duration idleness,
-    Duration maxAhead,
-    boolean perRecordWatermarks,
+    Watermarks eventTime,
     ImageOptions images)
     implements Serializable {
+
+  /**
+   * How records' times become watermarks.
+   *
+   * @param outOfOrderness how much later than its neighbours a record may come, in event time
+   * @param idleness a partition silent this long no longer holds up event time; null: it always
+   *     does
+   * @param maxAhead a record whose event time is further ahead of Kafka's timestamp is refused,
+   *     since it would end every window; null: never
+   * @param perRecord a watermark after each record instead of periodic ones; for deterministic runs
+   */
+  public record Watermarks(
+      Duration outOfOrderness, Duration idleness, Duration maxAhead, boolean perRecord)
+      implements Serializable {}
 
   public SourceOptions {
     if (!startingOffsets.matches("earliest|latest|committed")) {
@@ -55,85 +61,38 @@ public record SourceOptions(
    */
   public static SourceOptions of(
       KafkaConnection kafka, String topic, RecordFormat format, String groupId) {
+    Watermarks watermarks =
+        new Watermarks(Duration.ofSeconds(5), Duration.ofSeconds(30), Duration.ofDays(1), false);
     return new SourceOptions(
-        kafka,
-        topic,
-        format,
-        groupId,
-        "committed",
-        false,
-        false,
-        Duration.ofSeconds(5),
-        Duration.ofSeconds(30),
-        Duration.ofDays(1),
-        false,
-        null);
+        kafka, topic, format, groupId, "committed", false, false, watermarks, null);
   }
 
+  /** Where to begin without restored state. */
   public SourceOptions startingAt(String offsets) {
     return new SourceOptions(
-        kafka,
-        topic,
-        format,
-        groupId,
-        offsets,
-        boundedAtEnd,
-        tombstones,
-        outOfOrderness,
-        idleness,
-        maxAhead,
-        perRecordWatermarks,
-        images);
+        kafka, topic, format, groupId, offsets, boundedAtEnd, tombstones, eventTime, images);
   }
 
+  /** Stopping at what is the end when the job starts. */
   public SourceOptions bounded() {
     return new SourceOptions(
-        kafka,
-        topic,
-        format,
-        groupId,
-        startingOffsets,
-        true,
-        tombstones,
-        outOfOrderness,
-        idleness,
-        maxAhead,
-        perRecordWatermarks,
-        images);
+        kafka, topic, format, groupId, startingOffsets, true, tombstones, eventTime, images);
   }
 
+  /** With null values that remove their keys. */
   public SourceOptions compacted() {
     return new SourceOptions(
-        kafka,
-        topic,
-        format,
-        groupId,
-        startingOffsets,
-        boundedAtEnd,
-        true,
-        outOfOrderness,
-        idleness,
-        maxAhead,
-        perRecordWatermarks,
-        images);
+        kafka, topic, format, groupId, startingOffsets, boundedAtEnd, true, eventTime, images);
   }
 
+  /** With other watermarks; how far ahead a record may be stays. */
   public SourceOptions watermarks(Duration lateness, Duration idle, boolean perRecord) {
+    Watermarks other = new Watermarks(lateness, idle, eventTime.maxAhead(), perRecord);
     return new SourceOptions(
-        kafka,
-        topic,
-        format,
-        groupId,
-        startingOffsets,
-        boundedAtEnd,
-        tombstones,
-        lateness,
-        idle,
-        maxAhead,
-        perRecord,
-        images);
+        kafka, topic, format, groupId, startingOffsets, boundedAtEnd, tombstones, other, images);
   }
 
+  /** With images by URI fetched. */
   public SourceOptions fetching(ImageOptions options) {
     return new SourceOptions(
         kafka,
@@ -143,10 +102,7 @@ public record SourceOptions(
         startingOffsets,
         boundedAtEnd,
         tombstones,
-        outOfOrderness,
-        idleness,
-        maxAhead,
-        perRecordWatermarks,
+        eventTime,
         options);
   }
 }

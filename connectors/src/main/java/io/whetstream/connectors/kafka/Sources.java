@@ -73,7 +73,7 @@ public final class Sources {
     SingleOutputStreamOperator<Read<T>> reads =
         env.fromSource(
                 source(type, options),
-                EventTime.strategy(options),
+                EventTime.strategy(options.eventTime()),
                 options.topic(),
                 Read.typeInfo(type))
             .uid(uid + "-source");

@@ -2,6 +2,7 @@ package io.whetstream.connectors.kafka;
 
 import io.whetstream.connectors.StoredFiles;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Header;
 import io.whetstream.connectors.types.Types;
 import java.io.IOException;
 import java.security.MessageDigest;
@@ -38,7 +39,11 @@ public final class SpillLargeLetters extends RichMapFunction<DeadLetter, DeadLet
   public static SingleOutputStreamOperator<DeadLetter> apply(
       DataStream<DeadLetter> letters, String directory, long topicMaxBytes, String uid) {
     return letters
-        .map(new SpillLargeLetters(directory, topicMaxBytes - Topics.DEAD_LETTER_ROOM))
+        .map(
+            new SpillLargeLetters(
+                directory,
+                // Sinks send no more than this, whatever the topic takes.
+                Math.min(topicMaxBytes - Topics.DEAD_LETTER_ROOM, Topics.MAX_RECORD_BYTES)))
         .returns(Types.DEAD_LETTER)
         .name("spill large dead letters")
         .uid(uid);
@@ -46,11 +51,19 @@ public final class SpillLargeLetters extends RichMapFunction<DeadLetter, DeadLet
 
   @Override
   public DeadLetter map(DeadLetter letter) throws IOException {
-    int key = letter.recordKey() == null ? 0 : letter.recordKey().length;
-    if (letter.value() == null || (long) letter.value().length + key <= maxBytes) {
+    if (letter.value() == null || bytes(letter) <= maxBytes) {
       return letter;
     }
     return letter.spilled(store(directory, letter.value()));
+  }
+
+  private static long bytes(DeadLetter letter) {
+    long bytes = letter.value().length;
+    bytes += letter.recordKey() == null ? 0 : letter.recordKey().length;
+    for (Header header : letter.headers()) {
+      bytes += header.name().length() + (header.value() == null ? 0 : header.value().length);
+    }
+    return bytes;
   }
 
   /** Writes a value under its digest and returns where. */

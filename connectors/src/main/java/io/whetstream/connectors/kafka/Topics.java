@@ -147,14 +147,14 @@ public record Topics(String prefix) implements Serializable {
     List<String> created = new ArrayList<>();
     for (Spec spec : specs()) {
       int count = isOrdered(spec) ? 1 : partitions;
-      NewTopic topic =
-          new NewTopic(spec.name(), count, replication)
-              .configs(
-                  Map.of(
-                      TopicConfig.CLEANUP_POLICY_CONFIG,
-                      spec.cleanup().policy(),
-                      TopicConfig.MAX_MESSAGE_BYTES_CONFIG,
-                      Integer.toString(spec.maxRecordBytes())));
+      Map<String, String> config = new TreeMap<>();
+      config.put(TopicConfig.CLEANUP_POLICY_CONFIG, spec.cleanup().policy());
+      config.put(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Integer.toString(spec.maxRecordBytes()));
+      if (isDeadLetters(spec)) {
+        // Letters of old records are new: retention counts from when they were written.
+        config.put(TopicConfig.MESSAGE_TIMESTAMP_TYPE_CONFIG, "LogAppendTime");
+      }
+      NewTopic topic = new NewTopic(spec.name(), count, replication).configs(config);
       try {
         await(admin.createTopics(List.of(topic)).all());
         created.add(spec.name());

@@ -1,6 +1,5 @@
 package io.whetstream.connectors.types;
 
-import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
 import java.io.IOException;
 import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
@@ -17,12 +16,11 @@ final class DeadLetterSerializer extends ImmutableSerializer<DeadLetter> {
   @Override
   public void serialize(DeadLetter letter, DataOutputView out) throws IOException {
     out.writeByte(VERSION);
-    writeText(letter.at().topic(), out);
-    out.writeInt(letter.at().partition());
-    out.writeLong(letter.at().offset());
+    writeCoordinates(letter.at(), out);
     out.writeLong(letter.timestamp());
     writeBytes(letter.recordKey(), out);
     writeBytes(letter.value(), out);
+    writeHeaders(letter.headers(), out);
     writeText(letter.stage(), out);
     writeText(letter.errorClass(), out);
     writeText(letter.message(), out);
@@ -37,10 +35,11 @@ final class DeadLetterSerializer extends ImmutableSerializer<DeadLetter> {
       throw new IOException("dead letter of unknown version " + version);
     }
     return new DeadLetter(
-        new Coordinates(readText(in), in.readInt(), in.readLong()),
+        readCoordinates(in),
         in.readLong(),
         readBytes(in),
         readBytes(in),
+        readHeaders(in),
         readText(in),
         readText(in),
         readText(in),

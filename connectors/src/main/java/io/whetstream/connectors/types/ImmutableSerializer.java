@@ -1,7 +1,11 @@
 package io.whetstream.connectors.types;
 
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.Header;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
@@ -75,5 +79,35 @@ abstract class ImmutableSerializer<T> extends TypeSerializer<T> {
   static String readText(DataInputView in) throws IOException {
     byte[] bytes = readBytes(in);
     return bytes == null ? null : new String(bytes, StandardCharsets.UTF_8);
+  }
+
+  static void writeCoordinates(Coordinates at, DataOutputView out) throws IOException {
+    writeText(at == null ? null : at.topic(), out);
+    if (at != null) {
+      out.writeInt(at.partition());
+      out.writeLong(at.offset());
+    }
+  }
+
+  static Coordinates readCoordinates(DataInputView in) throws IOException {
+    String topic = readText(in);
+    return topic == null ? null : new Coordinates(topic, in.readInt(), in.readLong());
+  }
+
+  static void writeHeaders(List<Header> headers, DataOutputView out) throws IOException {
+    out.writeInt(headers.size());
+    for (Header header : headers) {
+      writeText(header.name(), out);
+      writeBytes(header.value(), out);
+    }
+  }
+
+  static List<Header> readHeaders(DataInputView in) throws IOException {
+    int count = in.readInt();
+    List<Header> headers = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      headers.add(new Header(readText(in), readBytes(in)));
+    }
+    return headers;
   }
 }

@@ -3,9 +3,11 @@ package io.whetstream.connectors.types;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Header;
 import io.whetstream.connectors.records.StreamRecord;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 
@@ -17,7 +19,9 @@ import org.apache.flink.api.common.typeinfo.TypeInformation;
  * @param timestamp Kafka's, milliseconds since 1970
  * @param rawKey key as read, or null
  * @param raw value as read; null for a tombstone
+ * @param headers the record's own, without those that a replay added
  * @param hops how often a replay brought it back
+ * @param origin where it lay when it became the dead letter that was replayed; null if it was not
  * @param value what it means; null for a tombstone and beside a dead letter
  * @param deadLetter why it cannot be used, or null
  * @param <T> the record
@@ -27,7 +31,9 @@ public record Read<T extends StreamRecord>(
     long timestamp,
     byte[] rawKey,
     byte[] raw,
+    List<Header> headers,
     int hops,
+    Coordinates origin,
     T value,
     DeadLetter deadLetter) {
 
@@ -35,6 +41,16 @@ public record Read<T extends StreamRecord>(
   @SuppressWarnings({"unchecked", "rawtypes"})
   public static <T extends StreamRecord> TypeInformation<Read<T>> typeInfo(RecordType<T> type) {
     return new ValueTypeInfo<Read<T>>((Class) Read.class, new ReadSerializer<>(type));
+  }
+
+  public Read {
+    headers = List.copyOf(headers);
+  }
+
+  /** A record that has a value and never was a dead letter. */
+  public static <T extends StreamRecord> Read<T> of(
+      Coordinates at, long timestamp, byte[] rawKey, byte[] raw, T value) {
+    return new Read<>(at, timestamp, rawKey, raw, List.of(), 0, null, value, null);
   }
 
   /** Whether this removes {@link #key()}. */
@@ -49,12 +65,13 @@ public record Read<T extends StreamRecord>(
 
   /** The same record with another value, for example with its image fetched. */
   public Read<T> withValue(T other) {
-    return new Read<>(at, timestamp, rawKey, raw, hops, other, null);
+    return new Read<>(at, timestamp, rawKey, raw, headers, hops, origin, other, null);
   }
 
   /** The same record as a dead letter. */
   public Read<T> dead(String stage, Throwable error) {
-    return new Read<>(at, timestamp, rawKey, raw, hops, null, deadLetter(stage, error));
+    return new Read<>(
+        at, timestamp, rawKey, raw, headers, hops, origin, null, deadLetter(stage, error));
   }
 
   /**
@@ -66,7 +83,16 @@ public record Read<T extends StreamRecord>(
   public DeadLetter deadLetter(String stage, Throwable error) {
     String message = error.getMessage() == null ? error.toString() : error.getMessage();
     return new DeadLetter(
-        at, timestamp, rawKey, raw, stage, error.getClass().getName(), message, hops, null);
+        at,
+        timestamp,
+        rawKey,
+        raw,
+        headers,
+        stage,
+        error.getClass().getName(),
+        message,
+        hops,
+        null);
   }
 
   @Override
@@ -76,7 +102,9 @@ public record Read<T extends StreamRecord>(
         && timestamp == that.timestamp
         && Arrays.equals(rawKey, that.rawKey)
         && Arrays.equals(raw, that.raw)
+        && headers.equals(that.headers)
         && hops == that.hops
+        && Objects.equals(origin, that.origin)
         && Objects.equals(value, that.value)
         && Objects.equals(deadLetter, that.deadLetter);
   }

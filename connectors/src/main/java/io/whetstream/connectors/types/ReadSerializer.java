@@ -3,15 +3,17 @@ package io.whetstream.connectors.types;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Header;
 import io.whetstream.connectors.records.StreamRecord;
 import java.io.IOException;
+import java.util.List;
 import org.apache.flink.api.common.typeutils.CompositeTypeSerializerSnapshot;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
-/** Between operators only; state holds records. */
+/** Between operators, and in the state of those that wait for images. */
 final class ReadSerializer<T extends StreamRecord> extends ImmutableSerializer<Read<T>> {
   private static final long serialVersionUID = 1L;
 
@@ -27,13 +29,13 @@ final class ReadSerializer<T extends StreamRecord> extends ImmutableSerializer<R
 
   @Override
   public void serialize(Read<T> read, DataOutputView out) throws IOException {
-    writeText(read.at().topic(), out);
-    out.writeInt(read.at().partition());
-    out.writeLong(read.at().offset());
+    writeCoordinates(read.at(), out);
     out.writeLong(read.timestamp());
     writeBytes(read.rawKey(), out);
     writeBytes(read.raw(), out);
+    writeHeaders(read.headers(), out);
     out.writeInt(read.hops());
+    writeCoordinates(read.origin(), out);
     out.writeBoolean(read.value() != null);
     if (read.value() != null) {
       values.serialize(read.value(), out);
@@ -50,18 +52,29 @@ final class ReadSerializer<T extends StreamRecord> extends ImmutableSerializer<R
 
   @Override
   public Read<T> deserialize(DataInputView in) throws IOException {
-    Coordinates at = new Coordinates(readText(in), in.readInt(), in.readLong());
+    Coordinates at = readCoordinates(in);
     long timestamp = in.readLong();
     byte[] key = readBytes(in);
     byte[] raw = readBytes(in);
+    List<Header> headers = readHeaders(in);
     int hops = in.readInt();
+    Coordinates origin = readCoordinates(in);
     T value = in.readBoolean() ? values.deserialize(in) : null;
     DeadLetter letter =
         in.readBoolean()
             ? new DeadLetter(
-                at, timestamp, key, raw, readText(in), readText(in), readText(in), hops, null)
+                at,
+                timestamp,
+                key,
+                raw,
+                headers,
+                readText(in),
+                readText(in),
+                readText(in),
+                hops,
+                null)
             : null;
-    return new Read<>(at, timestamp, key, raw, hops, value, letter);
+    return new Read<>(at, timestamp, key, raw, headers, hops, origin, value, letter);
   }
 
   @Override

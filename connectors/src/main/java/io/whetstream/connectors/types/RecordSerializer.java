@@ -7,7 +7,6 @@ import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
-import java.lang.reflect.RecordComponent;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaCompatibility;
 import org.apache.avro.SchemaCompatibility.SchemaCompatibilityType;
@@ -45,12 +44,7 @@ final class RecordSerializer<T extends StreamRecord> extends ImmutableSerializer
       writer = RecordFormat.avro().codec(type(), null);
     }
     writeBytes(writer.encode(record), out);
-    Coordinates at = coordinates(record);
-    writeText(at == null ? null : at.topic(), out);
-    if (at != null) {
-      out.writeInt(at.partition());
-      out.writeLong(at.offset());
-    }
+    writeCoordinates(type().coordinatesOf(record), out);
   }
 
   @Override
@@ -61,27 +55,12 @@ final class RecordSerializer<T extends StreamRecord> extends ImmutableSerializer
               .codec(type(), null);
     }
     byte[] bytes = readBytes(in);
-    String topic = readText(in);
-    Coordinates at = topic == null ? null : new Coordinates(topic, in.readInt(), in.readLong());
+    Coordinates at = readCoordinates(in);
     try {
       return reader.decode(bytes, at, 0);
     } catch (BadInputException e) {
       throw new IOException(javaClass.getSimpleName() + " in state or on the wire is corrupt", e);
     }
-  }
-
-  private Coordinates coordinates(T record) {
-    for (RecordComponent component : javaClass.getRecordComponents()) {
-      if (component.getType() == Coordinates.class
-          && type().schema().getField(component.getName()) == null) {
-        try {
-          return (Coordinates) component.getAccessor().invoke(record);
-        } catch (ReflectiveOperationException e) {
-          throw new IllegalStateException("records are public", e);
-        }
-      }
-    }
-    return null;
   }
 
   @Override

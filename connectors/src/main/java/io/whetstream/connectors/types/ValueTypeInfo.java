@@ -5,17 +5,20 @@ import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 
 /**
- * Type information of a class that has a serializer of its own.
+ * Type information of a class that has a serializer of its own. Not for keys.
  *
  * @param <T> the class
  */
-final class ValueTypeInfo<T> extends TypeInformation<T> {
+public final class ValueTypeInfo<T> extends TypeInformation<T> {
   private static final long serialVersionUID = 1L;
 
   private final Class<T> type;
   private final TypeSerializer<T> serializer;
 
-  ValueTypeInfo(Class<T> type, TypeSerializer<T> serializer) {
+  /**
+   * @param serializer duplicated for each user
+   */
+  public ValueTypeInfo(Class<T> type, TypeSerializer<T> serializer) {
     this.type = type;
     this.serializer = serializer;
   }

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.sun.net.httpserver.HttpServer;
+import io.whetstream.connectors.LoopbackRegistry;
 import io.whetstream.connectors.Samples;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.Item;
@@ -15,14 +15,11 @@ import io.whetstream.model.BadInputException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicReference;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericDatumWriter;
@@ -184,59 +181,35 @@ class FormatTest {
 
   @Test
   void registryFramedAvroGoesThroughARegistry() throws IOException {
-    AtomicReference<String> asked = new AtomicReference<>("");
-    AtomicReference<Integer> status = new AtomicReference<>(200);
-    HttpServer registry =
-        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
-    registry.createContext(
-        "/",
-        exchange -> {
-          asked.set(
-              exchange.getRequestHeaders().getFirst("Authorization")
-                  + " "
-                  + exchange.getRequestMethod()
-                  + " "
-                  + exchange.getRequestURI());
-          String path = exchange.getRequestURI().getPath();
-          Schema schema = path.endsWith("/77") ? THEIRS : RecordType.ITEM.schema();
-          boolean known =
-              !path.startsWith("/schemas") || path.endsWith("/77") || path.endsWith("/42");
-          byte[] answer =
-              utf8(
-                  path.startsWith("/subjects")
-                      ? "{\"id\":42}"
-                      : new com.fasterxml.jackson.databind.ObjectMapper()
-                          .writeValueAsString(Map.of("schema", schema.toString())));
-          exchange.sendResponseHeaders(known ? status.get() : 404, answer.length);
-          exchange.getResponseBody().write(answer);
-          exchange.close();
-        });
-    registry.start();
-    try {
-      String url = "http://127.0.0.1:" + registry.getAddress().getPort() + "/";
-      RecordFormat format = RecordFormat.avroRegistry(url, Map.of("basic.auth.user.info", "u:p"));
+    try (LoopbackRegistry registry = new LoopbackRegistry()) {
+      int theirs = registry.register(THEIRS.toString());
+      RecordFormat format =
+          RecordFormat.avroRegistry(registry.url(), Map.of("basic.auth.user.info", "u:p"));
       RecordCodec<Item> codec = format.codec(RecordType.ITEM, "items-value");
       Item item = new Item("a", null, null, "t", null, 5, Samples.bytes(1, 100), null);
       byte[] framed = codec.encode(item);
       assertEquals(
-          "Basic "
-              + Base64.getEncoder().encodeToString(utf8("u:p"))
-              + " POST /subjects/items-value/versions",
-          asked.get());
+          List.of(
+              "Basic "
+                  + Base64.getEncoder().encodeToString(utf8("u:p"))
+                  + " POST /subjects/items-value/versions"),
+          registry.requests);
       assertEquals(0, framed[0]);
-      assertEquals(42, ByteBuffer.wrap(framed).getInt(1));
+      assertEquals(theirs + 1, ByteBuffer.wrap(framed).getInt(1));
       assertEquals(item, codec.decode(framed, null, 0));
+      assertEquals(item, codec.decode(framed, null, 0));
+      assertEquals(2, registry.requests.size(), "a schema is asked for once");
 
       RecordFormat mapped =
           new RecordFormat(
               RecordFormat.Encoding.AVRO_REGISTRY,
               Map.of("id", "sku", "text", "title"),
               null,
-              url,
+              registry.url(),
               Map.of());
-      byte[] theirs = theirs();
+      byte[] value = theirs();
       byte[] framedTheirs =
-          ByteBuffer.allocate(5 + theirs.length).put((byte) 0).putInt(77).put(theirs).array();
+          ByteBuffer.allocate(5 + value.length).put((byte) 0).putInt(theirs).put(value).array();
       assertEquals("s1", mapped.codec(RecordType.ITEM, "x").decode(framedTheirs, null, 0).id());
 
       byte[] unknown = framed.clone();
@@ -245,11 +218,9 @@ class FormatTest {
           assertThrows(BadInputException.class, () -> codec.decode(unknown, null, 0))
               .getMessage()
               .contains("knows no schema with id 9"));
-      status.set(500);
+      registry.breakDown();
       RecordCodec<Item> other = format.codec(RecordType.ITEM, "items-value");
       assertThrows(UncheckedIOException.class, () -> other.decode(framed, null, 0));
-    } finally {
-      registry.stop(0);
     }
   }
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.Samples;
+import io.whetstream.connectors.StoredFiles;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -15,7 +16,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
@@ -259,6 +262,49 @@ class ImageFetcherTest {
     assertTrue(refusal(url("/slow")).contains("attempts"));
     over.countDown();
     assertTrue(Duration.ofNanos(System.nanoTime() - start).toMillis() >= 1500);
+  }
+
+  @Test
+  void fetchesOnlySoManyAtATime() throws Exception {
+    AtomicInteger now = new AtomicInteger();
+    AtomicInteger most = new AtomicInteger();
+    CountDownLatch full = new CountDownLatch(4);
+    server.on(
+        "/held",
+        out -> {
+          most.accumulateAndGet(now.incrementAndGet(), Math::max);
+          full.countDown();
+          // All that may come at a time are here before the first one is answered.
+          full.await();
+          now.decrementAndGet();
+          out.write(
+              "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+        });
+    server.answerAnyWith("/held");
+    List<CompletableFuture<ImageFetcher.Fetched>> fetches = new ArrayList<>();
+    for (int i = 0; i < 40; i++) {
+      fetches.add(fetcher.fetchLater(url("/held" + i)));
+    }
+    fetches.forEach(CompletableFuture::join);
+    assertEquals(4, most.get());
+  }
+
+  @Test
+  void fetchesFromAnyFlinkFileSystemBelowARoot() throws IOException {
+    org.apache.flink.core.fs.Path image =
+        new org.apache.flink.core.fs.Path("objects:///pictures/a.png");
+    StoredFiles.write(image, new byte[] {1, 2, 3});
+    StoredFiles.write(
+        new org.apache.flink.core.fs.Path("objects:///private/b.png"), new byte[] {4});
+    ImageOptions options = ImageOptions.of(List.of("objects:///pictures"), List.of());
+    try (ImageFetcher objects = ImageFetcher.open(options)) {
+      assertArrayEquals(
+          new byte[] {1, 2, 3}, objects.fetch("objects:///pictures/a.png").bytes());
+      assertTrue(
+          assertThrows(BadInputException.class, () -> objects.fetch("objects:///private/b.png"))
+              .getMessage()
+              .contains("allowed roots"));
+    }
   }
 
   @Test

@@ -21,6 +21,7 @@ final class WildServer implements AutoCloseable {
 
   private final ServerSocket server;
   private final Map<String, Answer> answers = new ConcurrentHashMap<>();
+  private volatile Answer other;
   final List<String> requests = new CopyOnWriteArrayList<>();
 
   WildServer(String address) throws IOException {
@@ -47,6 +48,11 @@ final class WildServer implements AutoCloseable {
         });
   }
 
+  /** Paths without an answer of their own get the one of this path. */
+  void answerAnyWith(String path) {
+    other = answers.get(path);
+  }
+
   private void serve() {
     while (!server.isClosed()) {
       try {
@@ -70,7 +76,7 @@ final class WildServer implements AutoCloseable {
         continue;
       }
       requests.add(path);
-      answers.get(path).write(socket.getOutputStream());
+      answers.getOrDefault(path, other).write(socket.getOutputStream());
       socket.getOutputStream().flush();
     } catch (Exception e) {
       // The client gave up, which is what some tests are about.

@@ -65,9 +65,7 @@ final class DeadLettersCommand implements Runnable {
     List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
     if (pending) {
       records.addAll(
-          new DeadLetterReplay(
-                  kafka.connection(), source(topics, source), letters(topics, source), 1)
-              .pending());
+          new DeadLetterReplay(kafka.connection(), letters(topics, source), 1).pending());
     } else {
       try (TopicScan scan = new TopicScan(kafka.connection(), letters(topics, source))) {
         scan.toEnd(records::add);
@@ -118,8 +116,7 @@ final class DeadLettersCommand implements Runnable {
       @Option(names = "--dry-run", description = "Only say how many.") boolean dryRun) {
     Topics topics = kafka.topics();
     DeadLetterReplay replay =
-        new DeadLetterReplay(
-            kafka.connection(), source(topics, source), letters(topics, source), maxHops);
+        new DeadLetterReplay(kafka.connection(), letters(topics, source), maxHops);
     DeadLetterReplay.Result done;
     if (dryRun) {
       List<ConsumerRecord<byte[], byte[]>> pending = replay.pending();

@@ -1,6 +1,7 @@
 package io.whetstream.cli;
 
 import io.whetstream.connectors.format.RecordFormat;
+import java.nio.file.Path;
 import java.util.Map;
 import picocli.CommandLine.Option;
 
@@ -19,9 +20,16 @@ final class FormatOptions {
       description = "With avro: frame records with ids of this schema registry.")
   private String registry;
 
+  @Option(
+      names = "--schema-registry-config",
+      paramLabel = "FILE",
+      description = "Properties basic.auth.user.info (user:password) or bearer.auth.token.")
+  private Path registryConfig;
+
   RecordFormat format() {
     return registry == null
         ? RecordFormat.named(name, Map.of())
-        : RecordFormat.avroRegistry(registry, Map.of());
+        : RecordFormat.avroRegistry(
+            registry, registryConfig == null ? Map.of() : KafkaOptions.read(registryConfig));
   }
 }

@@ -43,13 +43,7 @@ final class KafkaOptions {
   KafkaConnection connection() {
     Map<String, String> all = new HashMap<>();
     if (file != null) {
-      Properties read = new Properties();
-      try (Reader in = Files.newBufferedReader(file)) {
-        read.load(in);
-      } catch (IOException | IllegalArgumentException e) {
-        throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
-      }
-      read.forEach((key, value) -> all.put(key.toString(), value.toString()));
+      all.putAll(read(file));
     }
     all.putAll(properties);
     // A command answers soon, or says that it cannot.
@@ -57,6 +51,19 @@ final class KafkaOptions {
     all.putIfAbsent("request.timeout.ms", "15000");
     String where = servers != null ? servers : System.getenv("WHETSTREAM_KAFKA");
     return new KafkaConnection(where == null || where.isBlank() ? "127.0.0.1:9092" : where, all);
+  }
+
+  /** A file of properties. */
+  static Map<String, String> read(Path file) {
+    Properties read = new Properties();
+    try (Reader in = Files.newBufferedReader(file)) {
+      read.load(in);
+    } catch (IOException | IllegalArgumentException e) {
+      throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
+    }
+    Map<String, String> all = new HashMap<>();
+    read.forEach((key, value) -> all.put(key.toString(), value.toString()));
+    return all;
   }
 
   Topics topics() {

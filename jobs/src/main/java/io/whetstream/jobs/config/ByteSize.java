@@ -24,6 +24,12 @@ public record ByteSize(long bytes) implements Serializable {
     }
   }
 
+  /** So many bytes. */
+  @JsonCreator
+  public static ByteSize ofBytes(long bytes) {
+    return new ByteSize(bytes);
+  }
+
   /** So many mebibytes. */
   public static ByteSize ofMega(long mega) {
     return new ByteSize(Math.multiplyExact(mega, 1L << 20));

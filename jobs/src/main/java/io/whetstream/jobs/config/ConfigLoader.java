@@ -13,6 +13,7 @@ import com.fasterxml.jackson.databind.type.LogicalType;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
 import com.fasterxml.jackson.dataformat.yaml.YAMLGenerator;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.whetstream.connectors.Secrets;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
@@ -26,7 +27,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -42,9 +42,6 @@ import java.util.stream.Collectors;
  */
 public final class ConfigLoader<T extends Record> {
   private static final YAMLMapper MAPPER = mapper();
-  private static final Pattern SECRET =
-      Pattern.compile(".*(password|secret|token|credential|jaas|private|api\\.?key).*");
-  private static final String MASK = "******";
 
   private final T defaults;
 
@@ -272,9 +269,12 @@ public final class ConfigLoader<T extends Record> {
   private static void mask(JsonNode node) {
     if (node instanceof ObjectNode object) {
       for (Map.Entry<String, JsonNode> entry : object.properties()) {
-        if (SECRET.matcher(entry.getKey().toLowerCase(Locale.ROOT)).matches()
-            && entry.getValue().isValueNode()) {
-          entry.setValue(TextNode.valueOf(MASK));
+        // Secrets are texts; a number such as nextTokenWeight is none.
+        if (entry.getValue().isTextual()) {
+          String text = entry.getValue().textValue();
+          entry.setValue(
+              TextNode.valueOf(
+                  Secrets.isSecret(entry.getKey()) ? Secrets.MASK : Secrets.maskUri(text)));
         } else {
           mask(entry.getValue());
         }

@@ -1,21 +1,29 @@
 package io.whetstream.jobs.config;
 
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordFormat.Encoding;
+import io.whetstream.connectors.kafka.KafkaConnection;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.Map;
 
 /**
- * How a job reaches Kafka.
+ * How a job reaches Kafka and how records are written there.
  *
  * @param bootstrapServers host:port, comma-separated
  * @param topicPrefix put before every topic name
  * @param groupId consumer group; empty: derived from the job's name
  * @param startingOffsets {@code earliest}, {@code latest} or {@code committed} (else earliest);
  *     used only without restored state
- * @param format {@code json} or {@code avro}
+ * @param format {@code json}, {@code avro} (plain) or {@code avro-registry} (framed with the ids of
+ *     {@code schemaRegistry}); of all topics but dead letters
  * @param transactionTimeout of exactly-once sinks; an outage longer than this announces again. A
  *     stock broker allows at most 15 minutes.
- * @param fields field map of JSON records: our name to yours
+ * @param fields field map of pairs and items: our name to yours, for JSON a path such as {@code
+ *     $.media.url}
+ * @param writerSchema with {@code format: avro}, the schema (JSON text) that your pairs and items
+ *     are written with; empty: ours
+ * @param schemaRegistry with {@code format: avro-registry}, where schemas are
  * @param properties given to every Kafka client as they are; secrets belong here
  */
 public record KafkaSettings(
@@ -26,6 +34,8 @@ public record KafkaSettings(
     String format,
     Duration transactionTimeout,
     Map<String, String> fields,
+    String writerSchema,
+    SchemaRegistrySettings schemaRegistry,
     Map<String, String> properties)
     implements Serializable {
 
@@ -34,7 +44,15 @@ public record KafkaSettings(
     Checks.that(
         startingOffsets.matches("earliest|latest|committed"),
         "kafka.startingOffsets must be earliest, latest or committed, not " + startingOffsets);
-    Checks.that(format.matches("json|avro"), "kafka.format must be json or avro, not " + format);
+    Checks.that(
+        format.matches("json|avro|avro-registry"),
+        "kafka.format must be json, avro or avro-registry, not " + format);
+    Checks.that(
+        format.equals("avro-registry") != schemaRegistry.url().isEmpty(),
+        "kafka.schemaRegistry.url belongs to kafka.format avro-registry, and only to it");
+    Checks.that(
+        format.equals("avro") || writerSchema.isEmpty(),
+        "kafka.writerSchema belongs to kafka.format avro only");
     Checks.positive("kafka.transactionTimeout", transactionTimeout);
     fields = Map.copyOf(fields);
     properties = Map.copyOf(properties);
@@ -43,6 +61,44 @@ public record KafkaSettings(
   /** A broker on this machine, JSON, from the start of the topics. */
   public static KafkaSettings defaults() {
     return new KafkaSettings(
-        "localhost:9092", "", "", "committed", "json", Duration.ofMinutes(14), Map.of(), Map.of());
+        "localhost:9092",
+        "",
+        "",
+        "committed",
+        "json",
+        Duration.ofMinutes(14),
+        Map.of(),
+        "",
+        SchemaRegistrySettings.defaults(),
+        Map.of());
+  }
+
+  /** How clients reach the brokers. */
+  public KafkaConnection connection() {
+    return new KafkaConnection(bootstrapServers, properties);
+  }
+
+  /** The format of pairs and items, whose producers are the users'. */
+  public RecordFormat userFormat() {
+    return format(fields, writerSchema.isEmpty() ? null : writerSchema);
+  }
+
+  /** The format of all other topics. */
+  public RecordFormat ownFormat() {
+    return format(Map.of(), null);
+  }
+
+  private RecordFormat format(Map<String, String> names, String writer) {
+    return switch (format) {
+      case "json" -> RecordFormat.json(names);
+      case "avro" -> new RecordFormat(Encoding.AVRO, names, writer, null, null);
+      default ->
+          new RecordFormat(
+              Encoding.AVRO_REGISTRY,
+              names,
+              null,
+              schemaRegistry.url(),
+              schemaRegistry.properties());
+    };
   }
 }

@@ -13,7 +13,8 @@ import org.apache.flink.util.Collector;
 /**
  * Lets the first pair of an id through and drops the others for a while of event time, so that what
  * a producer sends twice is trained once. Forgetting is by event time too: a replay of old records
- * decides as the first run did.
+ * decides as the first run did. A dead letter that is sent back passes if it was the one let
+ * through: then nothing was trained under its id.
  */
 final class Deduplicator
     extends KeyedProcessFunction<String, Read<ImageTextPair>, Read<ImageTextPair>> {
@@ -22,6 +23,7 @@ final class Deduplicator
   private final long remember;
 
   private transient ValueState<Long> first;
+  private transient ValueState<String> passed;
   private transient Counter duplicates;
 
   /**
@@ -34,6 +36,7 @@ final class Deduplicator
   @Override
   public void open(OpenContext context) {
     first = getRuntimeContext().getState(new ValueStateDescriptor<>("first", Types.LONG));
+    passed = getRuntimeContext().getState(new ValueStateDescriptor<>("passed", Types.STRING));
     duplicates =
         getRuntimeContext().getMetricGroup().addGroup("deduplicator").counter("duplicates");
   }
@@ -44,11 +47,13 @@ final class Deduplicator
       throws Exception {
     long time = read.value().eventTime();
     Long seen = first.value();
-    if (seen != null && time < seen + remember) {
+    boolean sentBack = read.origin() != null && read.origin().toString().equals(passed.value());
+    if (seen != null && time < seen + remember && !sentBack) {
       duplicates.inc();
       return;
     }
     first.update(time);
+    passed.update(read.at().toString());
     context.timerService().registerEventTimeTimer(forgetAt(time));
     out.collect(read);
   }
@@ -59,6 +64,7 @@ final class Deduplicator
     Long seen = first.value();
     if (seen != null && forgetAt(seen) <= timestamp) {
       first.clear();
+      passed.clear();
     }
   }
 

@@ -5,6 +5,7 @@ import io.whetstream.jobs.config.ByteSize;
 import io.whetstream.jobs.config.CheckpointSettings;
 import io.whetstream.jobs.config.Checks;
 import io.whetstream.jobs.config.ConfigLoader;
+import io.whetstream.jobs.config.ImageSettings;
 import io.whetstream.jobs.config.KafkaSettings;
 import io.whetstream.jobs.config.RegistrySettings;
 import io.whetstream.model.adapter.AdapterConfig;
@@ -20,7 +21,8 @@ import java.util.List;
  * @param name of the adapter stream: key of announcements and control records, part of transaction
  *     names; two jobs never share one
  * @param deterministic the adapter after a fault has the same bytes as without one: one partition,
- *     parallelism 1, watermarks per record, no flush by processing time
+ *     parallelism 1, images inside the records, watermarks per record, no flush by processing time
+ * @param images images of pairs by URI
  */
 public record FineTuneConfig(
     String name,
@@ -29,6 +31,7 @@ public record FineTuneConfig(
     RegistrySettings registry,
     BaseSettings base,
     AdapterSettings adapter,
+    ImageSettings images,
     Prepare prepare,
     MiningSettings mining,
     Training training,
@@ -315,6 +318,10 @@ public record FineTuneConfig(
         "name must be of letters, digits, dot, dash and underscore, not '" + name + "'");
     if (deterministic) {
       Checks.that(
+          !images.allowed(),
+          "images.roots and images.hosts must be empty with deterministic: true: what lies at a URI"
+              + " may change");
+      Checks.that(
           prepare.parallelism() == 1,
           "prepare.parallelism must be 1 with deterministic: true, not " + prepare.parallelism());
       Checks.that(
@@ -335,6 +342,7 @@ public record FineTuneConfig(
         RegistrySettings.defaults(),
         BaseSettings.defaults(),
         AdapterSettings.defaults(),
+        ImageSettings.defaults(),
         Prepare.defaults(),
         MiningSettings.defaults(),
         Training.defaults(),

@@ -1,15 +1,12 @@
 package io.whetstream.jobs.finetune;
 
-import io.whetstream.connectors.format.RecordFormat;
 import io.whetstream.connectors.format.RecordType;
-import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.SinkOptions;
 import io.whetstream.connectors.kafka.Sinks;
 import io.whetstream.connectors.kafka.SourceOptions;
 import io.whetstream.connectors.kafka.Sources;
 import io.whetstream.connectors.kafka.SpillLargeLetters;
 import io.whetstream.connectors.kafka.Topics;
-import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.ImageTextPair;
@@ -19,7 +16,6 @@ import io.whetstream.model.BadInputException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.apache.flink.api.common.operators.SlotSharingGroup;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.configuration.CheckpointingOptions;
@@ -37,9 +33,10 @@ import org.apache.kafka.clients.admin.Admin;
  * The fine-tune job: pairs from Kafka become an adapter, continually and exactly once.
  *
  * <pre>
- * pairs -> deduplicate by id -> prepare -> mining embedding -> miner (by bucket) -> trainer -> adapters
- *                                  |                       adapters.control -----------^
- *                                  +-> pairs.dlq
+ * pairs -> fetch images -> deduplicate by id -> prepare -> mining embedding -> miner (by bucket)
+ *   |          |                                  |                                |
+ *   +----------+----------------------------------+-> pairs.dlq                    v
+ *                                                     adapters.control -> trainer -> adapters
  * </pre>
  *
  * <p>The same main class serves {@code flink run} and a local run: {@code --config FILE [-D
@@ -102,7 +99,7 @@ public final class FineTuneJob {
    */
   public static void check(FineTuneConfig config) {
     Topics topics = new Topics(config.kafka().topicPrefix());
-    try (Admin admin = connection(config).admin()) {
+    try (Admin admin = config.kafka().connection().admin()) {
       topics.require(
           admin,
           List.of(
@@ -133,12 +130,8 @@ public final class FineTuneJob {
     }
   }
 
-  private static KafkaConnection connection(FineTuneConfig config) {
-    return new KafkaConnection(config.kafka().bootstrapServers(), config.kafka().properties());
-  }
-
   /**
-   * Adds the job to an environment.
+   * Adds the job to an environment. Asks the broker how large dead letters may be.
    *
    * @param untilEnd stop at what is the end of the topics when the job starts
    */
@@ -150,35 +143,76 @@ public final class FineTuneJob {
   static void build(
       StreamExecutionEnvironment env, FineTuneConfig config, boolean untilEnd, TrainerHooks hooks) {
     configure(env, config);
-    KafkaConnection kafka = connection(config);
     Topics topics = new Topics(config.kafka().topicPrefix());
-    RecordFormat format = RecordFormat.named(config.kafka().format(), config.kafka().fields());
-    RecordFormat ours = RecordFormat.named(config.kafka().format(), Map.of());
-    String group =
-        config.kafka().groupId().isEmpty()
-            ? "whetstream-finetune-" + config.name()
-            : config.kafka().groupId();
+    Sources.Stream<AdapterControl> controls = controls(env, config, untilEnd);
+    Pairs pairs = pairs(env, config, untilEnd);
+    pairs
+        .prepared()
+        .transform("mining embedder", StreamTypes.PAIR, new MiningEmbedder(config))
+        .uid("mining-embedder")
+        .setParallelism(config.prepare().parallelism())
+        .keyBy(MinedPair::bucket, Types.INT)
+        .process(
+            new HardNegativeMiner(
+                config.mining(), config.heldOut().share(), config.deterministic()))
+        .returns(StreamTypes.GROUP)
+        .name("hard-negative miner")
+        .uid("hard-negative-miner")
+        .setParallelism(config.mining().parallelism())
+        .connect(
+            controls
+                .reads()
+                .filter(read -> read.value() != null)
+                .name("control records")
+                .uid("control-records")
+                .setParallelism(1)
+                .map(Read::value)
+                .returns(io.whetstream.connectors.types.Types.of(RecordType.ADAPTER_CONTROL))
+                .name("controls")
+                .uid("controls")
+                .setParallelism(1))
+        .transform(
+            "trainer",
+            io.whetstream.connectors.types.Types.of(RecordType.ADAPTER),
+            new TrainerOperator(config, hooks))
+        .uid("trainer")
+        .setParallelism(1)
+        .setMaxParallelism(1)
+        .slotSharingGroup(trainerSlot(config))
+        .sinkTo(
+            Sinks.records(
+                RecordType.ADAPTER,
+                topics.adapters(),
+                config.kafka().ownFormat(),
+                exactlyOnce(config, "adapters")))
+        .name("adapters")
+        .uid("adapters-sink")
+        .setParallelism(1);
+    sinkDeadLetters(config, pairs.dead().union(controls.deadLetters()));
+  }
 
-    SourceOptions pairOptions =
-        SourceOptions.of(kafka, topics.pairs(), format, group)
+  /**
+   * The way of pairs up to mining.
+   *
+   * @param dead those that cannot be trained on
+   */
+  record Pairs(SingleOutputStreamOperator<PreparedImage> prepared, DataStream<DeadLetter> dead) {}
+
+  static Pairs pairs(StreamExecutionEnvironment env, FineTuneConfig config, boolean untilEnd) {
+    SourceOptions options =
+        SourceOptions.of(
+                config.kafka().connection(),
+                new Topics(config.kafka().topicPrefix()).pairs(),
+                config.kafka().userFormat(),
+                group(config))
             .startingAt(config.kafka().startingOffsets())
             .watermarks(
                 config.prepare().allowedLateness(),
                 config.deterministic() ? null : config.prepare().idleness(),
-                config.deterministic());
-    SourceOptions controlOptions =
-        SourceOptions.of(kafka, topics.adaptersControl(), ours, group)
-            .startingAt("earliest")
-            .compacted();
+                config.deterministic())
+            .fetching(config.images().options());
     Sources.Stream<ImageTextPair> pairs =
-        Sources.read(env, RecordType.PAIR, untilEnd ? pairOptions.bounded() : pairOptions, "pairs");
-    Sources.Stream<AdapterControl> controls =
-        Sources.read(
-            env,
-            RecordType.ADAPTER_CONTROL,
-            untilEnd ? controlOptions.bounded() : controlOptions,
-            "control");
-
+        Sources.read(env, RecordType.PAIR, untilEnd ? options.bounded() : options, "pairs");
     DataStream<Read<ImageTextPair>> timed = pairs.reads();
     if (config.deterministic()) {
       timed =
@@ -191,7 +225,6 @@ public final class FineTuneJob {
               .uid("ordered-watermarks")
               .setParallelism(1);
     }
-    int preparing = config.prepare().parallelism();
     SingleOutputStreamOperator<PreparedImage> prepared =
         timed
             .keyBy(read -> read.value().id(), Types.STRING)
@@ -199,77 +232,54 @@ public final class FineTuneJob {
             .returns(Read.typeInfo(RecordType.PAIR))
             .name("deduplicate pairs")
             .uid("deduplicate")
-            .setParallelism(preparing)
+            .setParallelism(config.prepare().parallelism())
             .process(new PreparePairs(config))
             .returns(StreamTypes.PREPARED)
             .name("prepare pairs")
             .uid("prepare")
-            .setParallelism(preparing);
-    SingleOutputStreamOperator<AdapterAnnouncement> announcements =
-        prepared
-            .transform("mining embedder", StreamTypes.PAIR, new MiningEmbedder(config))
-            .uid("mining-embedder")
-            .setParallelism(preparing)
-            .keyBy(MinedPair::bucket, Types.INT)
-            .process(
-                new HardNegativeMiner(
-                    config.mining(), config.heldOut().share(), config.deterministic()))
-            .returns(StreamTypes.GROUP)
-            .name("hard-negative miner")
-            .uid("hard-negative-miner")
-            .setParallelism(config.mining().parallelism())
-            .connect(
-                controls
-                    .reads()
-                    .filter(read -> read.value() != null)
-                    .name("control records")
-                    .uid("control-records")
-                    .setParallelism(1)
-                    .map(Read::value)
-                    .returns(io.whetstream.connectors.types.Types.of(RecordType.ADAPTER_CONTROL))
-                    .name("controls")
-                    .uid("controls")
-                    .setParallelism(1))
-            .transform(
-                "trainer",
-                io.whetstream.connectors.types.Types.of(RecordType.ADAPTER),
-                new TrainerOperator(config, hooks))
-            .uid("trainer")
-            .setParallelism(1)
-            .setMaxParallelism(1)
-            .slotSharingGroup(trainerSlot(config));
-    announcements
-        .sinkTo(
-            Sinks.records(
-                RecordType.ADAPTER,
-                topics.adapters(),
-                ours,
-                exactlyOnce(kafka, config, "adapters")))
-        .name("adapters")
-        .uid("adapters-sink")
-        .setParallelism(1);
+            .setParallelism(config.prepare().parallelism());
+    return new Pairs(
+        prepared, pairs.deadLetters().union(prepared.getSideOutput(PreparePairs.DEAD)));
+  }
 
-    DataStream<DeadLetter> dead =
-        pairs
-            .deadLetters()
-            .union(prepared.getSideOutput(PreparePairs.DEAD), controls.deadLetters());
+  private static Sources.Stream<AdapterControl> controls(
+      StreamExecutionEnvironment env, FineTuneConfig config, boolean untilEnd) {
+    SourceOptions options =
+        SourceOptions.of(
+                config.kafka().connection(),
+                new Topics(config.kafka().topicPrefix()).adaptersControl(),
+                config.kafka().ownFormat(),
+                group(config))
+            .startingAt("earliest")
+            .compacted();
+    return Sources.read(
+        env, RecordType.ADAPTER_CONTROL, untilEnd ? options.bounded() : options, "control");
+  }
+
+  static void sinkDeadLetters(FineTuneConfig config, DataStream<DeadLetter> dead) {
+    String topic = new Topics(config.kafka().topicPrefix()).pairsDeadLetters();
+    long topicBytes;
+    try (Admin admin = config.kafka().connection().admin()) {
+      topicBytes = Topics.maxMessageBytes(admin, topic);
+    }
     SpillLargeLetters.apply(
-            dead,
-            config.registry().uri() + "/dead-letters",
-            Topics.MAX_RECORD_BYTES + Topics.DEAD_LETTER_ROOM,
-            "spill-dead-letters")
+            dead, config.registry().uri() + "/dead-letters", topicBytes, "spill-dead-letters")
         .setParallelism(1)
-        .sinkTo(
-            Sinks.deadLetters(topics.pairsDeadLetters(), exactlyOnce(kafka, config, "pairs.dlq")))
+        .sinkTo(Sinks.deadLetters(topic, exactlyOnce(config, "pairs.dlq")))
         .name("dead letters of pairs")
         .uid("dead-letters-sink")
         .setParallelism(1);
   }
 
-  private static SinkOptions exactlyOnce(
-      KafkaConnection kafka, FineTuneConfig config, String sink) {
+  private static String group(FineTuneConfig config) {
+    return config.kafka().groupId().isEmpty()
+        ? "whetstream-finetune-" + config.name()
+        : config.kafka().groupId();
+  }
+
+  private static SinkOptions exactlyOnce(FineTuneConfig config, String sink) {
     return new SinkOptions(
-        kafka,
+        config.kafka().connection(),
         DeliveryGuarantee.EXACTLY_ONCE,
         "whetstream-finetune-" + config.name() + "-" + sink,
         config.kafka().transactionTimeout());

@@ -1,26 +1,27 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.connectors.types.ValueTypeInfo;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.flink.api.common.serialization.SerializerConfig;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
-import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
 /** Serializers and type information of what flows between the stages and lies in keyed state. */
 final class StreamTypes {
-  static final TypeInformation<MinedPair> PAIR = new Info<>(MinedPair.class, new PairSerializer());
+  static final TypeInformation<MinedPair> PAIR =
+      new ValueTypeInfo<>(MinedPair.class, new PairSerializer());
   static final TypeInformation<PreparedImage> PREPARED =
-      new Info<>(PreparedImage.class, new PreparedSerializer());
+      new ValueTypeInfo<>(PreparedImage.class, new PreparedSerializer());
   static final TypeInformation<PairGroup> GROUP =
-      new Info<>(PairGroup.class, new GroupSerializer());
-  static final TypeInformation<Sketch> SKETCH = new Info<>(Sketch.class, new SketchSerializer());
+      new ValueTypeInfo<>(PairGroup.class, new GroupSerializer());
+  static final TypeInformation<Sketch> SKETCH =
+      new ValueTypeInfo<>(Sketch.class, new SketchSerializer());
   static final TypeInformation<BucketState> BUCKET =
-      new Info<>(BucketState.class, new BucketSerializer());
+      new ValueTypeInfo<>(BucketState.class, new BucketSerializer());
 
   private StreamTypes() {}
 
@@ -244,74 +245,6 @@ final class StreamTypes {
     /** For Flink. */
     public BucketSnapshot() {
       super(BucketSerializer::new);
-    }
-  }
-
-  /** Type information of a class that has a serializer of its own. */
-  private static final class Info<T> extends TypeInformation<T> {
-    private static final long serialVersionUID = 1L;
-
-    private final Class<T> type;
-    private final VersionedSerializer<T> serializer;
-
-    Info(Class<T> type, VersionedSerializer<T> serializer) {
-      this.type = type;
-      this.serializer = serializer;
-    }
-
-    @Override
-    public boolean isBasicType() {
-      return false;
-    }
-
-    @Override
-    public boolean isTupleType() {
-      return false;
-    }
-
-    @Override
-    public int getArity() {
-      return 1;
-    }
-
-    @Override
-    public int getTotalFields() {
-      return 1;
-    }
-
-    @Override
-    public Class<T> getTypeClass() {
-      return type;
-    }
-
-    @Override
-    public boolean isKeyType() {
-      return false;
-    }
-
-    @Override
-    public TypeSerializer<T> createSerializer(SerializerConfig config) {
-      return serializer;
-    }
-
-    @Override
-    public String toString() {
-      return type.getSimpleName();
-    }
-
-    @Override
-    public boolean equals(Object other) {
-      return other instanceof Info<?> that && type.equals(that.type);
-    }
-
-    @Override
-    public int hashCode() {
-      return type.hashCode();
-    }
-
-    @Override
-    public boolean canEqual(Object other) {
-      return other instanceof Info<?>;
     }
   }
 }

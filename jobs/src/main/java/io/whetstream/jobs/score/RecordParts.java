@@ -1,7 +1,6 @@
 package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.format.RecordCodec;
-import io.whetstream.connectors.format.RecordFormat;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
@@ -114,7 +113,7 @@ final class RecordParts implements ScoreParts {
   }
 
   private <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {
-    return RecordFormat.named(config.kafka().format(), Map.of()).codec(type, type.name());
+    return config.kafka().ownFormat().codec(type, type.name());
   }
 
   private static Coordinates at(ControlRecord record) {

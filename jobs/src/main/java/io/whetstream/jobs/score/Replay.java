@@ -1,12 +1,12 @@
 package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.format.RecordCodec;
-import io.whetstream.connectors.format.RecordFormat;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
@@ -24,6 +24,7 @@ final class Replay implements AutoCloseable {
   private final OnnxEmbedder embedder;
   private final LoadedAdapter.Loader loader;
   private final Properties client;
+  private final Map<RecordType<?>, RecordCodec<?>> codecs = new HashMap<>();
 
   Replay(ScoreConfig config) {
     this.config = config;
@@ -95,9 +96,14 @@ final class Replay implements AutoCloseable {
         : wanted;
   }
 
+  @SuppressWarnings("unchecked")
   <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {
-    Map<String, String> fields = type == RecordType.ITEM ? config.kafka().fields() : Map.of();
-    return RecordFormat.named(config.kafka().format(), fields).codec(type, type.name());
+    return (RecordCodec<T>)
+        codecs.computeIfAbsent(
+            type,
+            t ->
+                (t == RecordType.ITEM ? config.kafka().userFormat() : config.kafka().ownFormat())
+                    .codec(type, type.name()));
   }
 
   <T extends StreamRecord> T decode(RecordType<T> type, ConsumerRecord<byte[], byte[]> read) {

@@ -5,6 +5,7 @@ import io.whetstream.jobs.config.ByteSize;
 import io.whetstream.jobs.config.CheckpointSettings;
 import io.whetstream.jobs.config.Checks;
 import io.whetstream.jobs.config.ConfigLoader;
+import io.whetstream.jobs.config.ImageSettings;
 import io.whetstream.jobs.config.KafkaSettings;
 import io.whetstream.jobs.config.RegistrySettings;
 import java.io.Serializable;
@@ -21,6 +22,7 @@ import java.util.Properties;
  * @param registry where adapters are read
  * @param base the base model
  * @param checkpoint checkpoints; alerts become visible to read_committed readers with each
+ * @param images images of items and queries by URI
  * @param adapterStream name of the adapter stream to follow, the key in {@code adapters}
  * @param parallelism subtasks that match and suppress
  * @param startWith {@code adapter} waits for a published adapter before any item is taken; {@code
@@ -37,6 +39,7 @@ public record ScoreConfig(
     RegistrySettings registry,
     BaseSettings base,
     CheckpointSettings checkpoint,
+    ImageSettings images,
     String adapterStream,
     int parallelism,
     String startWith,
@@ -179,6 +182,7 @@ public record ScoreConfig(
         RegistrySettings.defaults(),
         BaseSettings.defaults(),
         new CheckpointSettings(Duration.ofSeconds(1), Duration.ofMinutes(10), ""),
+        ImageSettings.defaults(),
         "default",
         1,
         "adapter",
@@ -231,10 +235,7 @@ public record ScoreConfig(
 
   /** Kafka client properties, bootstrap servers among them. */
   Properties clientProperties() {
-    Properties properties = new Properties();
-    properties.putAll(kafka.properties());
-    properties.put("bootstrap.servers", kafka.bootstrapServers());
-    return properties;
+    return kafka.connection().clientProperties();
   }
 
   /** Reads a configuration file's text; see {@link ConfigLoader#parse}. */

@@ -16,7 +16,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
@@ -89,21 +88,20 @@ public final class ScoreJob {
   static void build(StreamExecutionEnvironment env, ScoreConfig config, ScoreParts parts) {
     LOGGER.info("scoring job\n{}", ConfigLoader.render(config));
     Topics topics = new Topics(config.kafka().topicPrefix());
-    KafkaConnection kafka =
-        new KafkaConnection(config.kafka().bootstrapServers(), config.kafka().properties());
+    KafkaConnection kafka = config.kafka().connection();
     long letterBytes = requireTopics(kafka, topics, config);
     configure(env, config);
 
-    RecordFormat format = RecordFormat.named(config.kafka().format(), Map.of());
-    RecordFormat itemFormat = RecordFormat.named(config.kafka().format(), config.kafka().fields());
+    RecordFormat format = config.kafka().ownFormat();
     String group = config.kafka().groupId().isEmpty() ? config.name() : config.kafka().groupId();
     Sources.Stream<Item> items =
         Sources.read(
             env,
             RecordType.ITEM,
-            SourceOptions.of(kafka, topics.items(), itemFormat, group)
+            SourceOptions.of(kafka, topics.items(), config.kafka().userFormat(), group)
                 .startingAt(config.kafka().startingOffsets())
-                .watermarks(config.match().watermarkLag(), config.match().idleness(), false),
+                .watermarks(config.match().watermarkLag(), config.match().idleness(), false)
+                .fetching(config.images().options()),
             "items");
     ScoreGraph graph = ScoreGraph.build(env, items.reads(), config, parts);
 

@@ -79,7 +79,7 @@ class ConfigLoaderTest {
     assertTrue(refusal("inner: {memory: lots}\n").contains("inner.memory: 'lots' is not a size"));
     assertTrue(refusal("inner: {on: }\n").contains("inner.on has no value"));
     assertTrue(refusal("inner: 7\n").contains("inner must be a section"));
-    assertTrue(refusal("kafka: {format: xml}\n").contains("kafka.format must be json or avro"));
+    assertTrue(refusal("kafka: {format: xml}\n").contains("kafka.format must be json, avro or"));
     assertTrue(refusal("a: [\n").contains("not valid YAML"));
     assertTrue(refusal("", "inner").contains("must be key=value"));
     assertTrue(refusal("", "name.first=x").contains("is a value, not a section"));

@@ -97,12 +97,11 @@ class SimilarityMatcherTest {
     public void deserialize(ConsumerRecord<byte[], byte[]> read, Collector<Read<Item>> out) {
       Coordinates at = new Coordinates(read.topic(), read.partition(), read.offset());
       out.collect(
-          new Read<>(
+          Read.of(
               at,
               read.timestamp(),
               read.key(),
               read.value(),
-              0,
               new Item(
                   new String(read.key(), StandardCharsets.UTF_8),
                   null,
@@ -111,8 +110,7 @@ class SimilarityMatcherTest {
                   null,
                   read.timestamp(),
                   null,
-                  at),
-              null));
+                  at)));
     }
 
     @Override
