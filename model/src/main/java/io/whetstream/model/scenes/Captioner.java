@@ -76,7 +76,10 @@ public final class Captioner {
     return b.toString();
   }
 
-  /** The colours, shapes, and marked sizes and fills that are there: each is a one-word caption. */
+  /**
+   * The words of a short caption that mean something: each is a one-word caption. Colours, shapes,
+   * marked sizes and fills, and how the shapes lie.
+   */
   static List<String> words(Scene scene) {
     List<String> words = new ArrayList<>();
     for (SceneObject o : scene.objects()) {
@@ -88,6 +91,13 @@ public final class Captioner {
       if (o.fill().marked()) {
         words.add(o.fill().word());
       }
+    }
+    Claim claim = Claim.of(scene);
+    if (claim.relation() != null) {
+      words.add(claim.relation().word());
+    }
+    if (claim.side() != null) {
+      words.add(claim.side().word());
     }
     return words;
   }

@@ -30,7 +30,7 @@ public final class DemoPretraining {
   public record Settings(int steps, int batch, double learningRate, long seed, int threads) {
     /** What the weights in the repository were made with. */
     public static Settings defaults() {
-      return new Settings(2800, 32, 1.5e-3, 1, 1);
+      return new Settings(2800, 48, 1.5e-3, 1, 1);
     }
   }
 

@@ -74,7 +74,7 @@ final class Editor {
     if (n < 3 && o.size() > 1 && o.get(0).cell() == o.get(1).cell() && !scene.nested()) {
       return null;
     }
-    Scene edited = new Scene(scene.background(), o, draws.next());
+    Scene edited = Scene.named(scene.background(), o, draws.next());
     return edited.plain() ? edited : null;
   }
 

@@ -18,6 +18,8 @@ public record PretrainingExample(Kind kind, RgbImage image, String prompt, Strin
     GRID,
     /** One word that fits, asked for with a prompt. */
     WORD,
+    /** A question about one shape or two, and its answer. */
+    QUESTION,
     /** No image: captions, definitions and spelling, with every word there is. */
     TEXT
   }

@@ -9,7 +9,9 @@ import java.util.Locale;
  * Pictures show {@link SceneLook#STANDARD} only; lines of text use every word, also those of
  * held-back looks, so that the base knows the words of drifted scenes and not their looks.
  *
- * <p>The first 35 % is mostly full grids, the rest mostly long captions. Immutable and thread-safe.
+ * <p>Two lines in five are text alone: a model that is to summarise text has to have read some. Of
+ * the pictures, the first 35 % of the run shows mostly full grids, the rest long captions; words
+ * and questions run through. Immutable and thread-safe.
  */
 public final class PretrainingStream {
   /** The image prompt that fine-tuning starts from. */
@@ -65,15 +67,23 @@ public final class PretrainingStream {
             draws.of(List.of(WORD_PROMPT, IMAGE_WORD_PROMPT)),
             draws.of(Captioner.words(scene)));
       }
+      case QUESTION -> {
+        Scene scene = seen.scene(index);
+        Question question = draws.of(Question.about(scene));
+        yield new PretrainingExample(
+            Kind.QUESTION, SceneRenderer.render(scene), question.text(), question.answer());
+      }
       case TEXT -> text(index, draws);
     };
   }
 
   private Kind kind(long index, double u) {
-    if (index < GRID_PHASE * length) {
-      return u < 0.70 ? Kind.GRID : u < 0.78 ? Kind.LONG : u < 0.90 ? Kind.WORD : Kind.TEXT;
+    if (u >= 0.6) {
+      return Kind.TEXT;
     }
-    return u < 0.52 ? Kind.LONG : u < 0.58 ? Kind.GRID : u < 0.82 ? Kind.WORD : Kind.TEXT;
+    return index < GRID_PHASE * length
+        ? u < 0.38 ? Kind.GRID : u < 0.44 ? Kind.LONG : u < 0.53 ? Kind.WORD : Kind.QUESTION
+        : u < 0.03 ? Kind.GRID : u < 0.27 ? Kind.LONG : u < 0.42 ? Kind.WORD : Kind.QUESTION;
   }
 
   PretrainingExample text(long index, Draws draws) {
@@ -81,15 +91,18 @@ public final class PretrainingStream {
     String prompt = "";
     String text;
     double u = draws.unit();
-    if (u < 0.15) {
+    if (u < 0.06) {
       text = Captioner.longCaption(scene);
-    } else if (u < 0.30) {
+    } else if (u < 0.10) {
       text = Captioner.shortCaption(scene);
-    } else if (u < 0.85) {
-      String caption = u < 0.55 ? Captioner.longCaption(scene) : Captioner.shortCaption(scene);
-      prompt = caption + ' ' + draws.of(List.of(WORD_PROMPT, TEXT_WORD_PROMPT));
+    } else if (u < 0.52) {
+      prompt = caption(scene, draws) + ' ' + draws.of(List.of(WORD_PROMPT, TEXT_WORD_PROMPT));
       text = draws.of(Captioner.words(scene));
-    } else if (u < 0.94) {
+    } else if (u < 0.90) {
+      Question question = draws.of(Question.about(scene));
+      prompt = caption(scene, draws) + ' ' + question.text();
+      text = question.answer();
+    } else if (u < 0.95) {
       text = draws.of(Vocabulary.DEFINITIONS);
     } else {
       // Without a space before it, a word is read letter by letter: "red" in bytes, then in one.
@@ -97,5 +110,9 @@ public final class PretrainingStream {
       text = draws.chance(0.5) ? word + ':' + word : '"' + word + "\" is " + word;
     }
     return new PretrainingExample(Kind.TEXT, null, prompt, text.toLowerCase(Locale.ROOT));
+  }
+
+  private static String caption(Scene scene, Draws draws) {
+    return draws.chance(0.25) ? Captioner.longCaption(scene) : Captioner.shortCaption(scene);
   }
 }

@@ -163,7 +163,7 @@ public final class SceneGenerator {
             1,
             new SceneObject(Size.LARGE, Fill.HOLLOW, outer.colour(), shape, objects.get(0).cell()));
       }
-      Scene scene = new Scene(draws.of(look.backgrounds()), objects, draws.next());
+      Scene scene = Scene.named(draws.of(look.backgrounds()), objects, draws.next());
       if (scene.plain() && scene.nested() == nest) {
         return scene;
       }

@@ -129,6 +129,41 @@ class SceneGeneratorTest {
     }
   }
 
+  @Test
+  void exchangingColoursKeepsTheWordsOfTheCaptionAndTheOrderOfShapes() {
+    SceneGenerator generator = new SceneGenerator(12, SceneLook.STANDARD);
+    Editor editor = new Editor(SceneLook.STANDARD);
+    int swapped = 0;
+    for (int i = 0; i < 300; i++) {
+      Scene scene = generator.scene(i);
+      Scene edited = editor.edit(scene, Edit.SWAP_COLOUR, new Draws(i));
+      if (edited != null) {
+        swapped++;
+        assertEquals(
+            bag(Captioner.shortCaption(scene)), bag(Captioner.shortCaption(edited)), "scene " + i);
+        assertEquals(
+            scene.objects().stream().map(SceneObject::shape).toList(),
+            edited.objects().stream().map(SceneObject::shape).toList());
+      }
+    }
+    assertTrue(swapped > 100);
+  }
+
+  @Test
+  void everyRelationIsSaidAboutEquallyOften() {
+    SceneGenerator generator = new SceneGenerator(13, SceneLook.STANDARD);
+    Map<Relation, Integer> said = new EnumMap<>(Relation.class);
+    for (int i = 0; i < 4000; i++) {
+      Relation relation = Claim.of(generator.scene(i)).relation();
+      if (relation != null) {
+        said.merge(relation, 1, Integer::sum);
+      }
+    }
+    for (Relation relation : SceneLook.STANDARD.relations()) {
+      assertEquals(0.25, said.get(relation) / 3200.0, 0.05, said.toString());
+    }
+  }
+
   private static List<String> bag(String text) {
     return List.of(text.split(" ", -1)).stream().sorted().toList();
   }

@@ -13,7 +13,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Iterator;
@@ -120,10 +119,9 @@ class SceneSetsTest {
       }
       (i < 350 ? early : late).merge(example.kind(), 1, Integer::sum);
     }
-    assertTrue(2 * early.get(PretrainingExample.Kind.GRID) > 350, early.toString());
-    PretrainingExample.Kind most =
-        Collections.max(late.entrySet(), Map.Entry.comparingByValue()).getKey();
-    assertEquals(PretrainingExample.Kind.LONG, most, late.toString());
+    assertTrue(early.get(PretrainingExample.Kind.GRID) > 350 / 4, early.toString());
+    assertTrue(early.get(PretrainingExample.Kind.GRID) > early.get(PretrainingExample.Kind.LONG));
+    assertTrue(late.get(PretrainingExample.Kind.LONG) > late.get(PretrainingExample.Kind.GRID));
     assertEquals(PretrainingExample.Kind.values().length, late.size());
   }
 
