@@ -47,7 +47,7 @@ import picocli.CommandLine.Option;
 public final class LearningCurve implements Callable<Integer> {
   /** Which pairs share a batch. */
   enum Negatives {
-    /** Half of each batch is hard groups of eight, half random scenes. */
+    /** Hard groups of eight, filled up by {@code --hard-share} with random scenes. */
     HARD,
     /** Random scenes alone. */
     RANDOM
@@ -69,6 +69,12 @@ public final class LearningCurve implements Callable<Integer> {
       description = "Pairs seen at which to evaluate.")
   List<Integer> at;
 
+  @Option(
+      names = "--hard-share",
+      defaultValue = "1",
+      description = "Share of a HARD batch that is hard groups; the rest is random scenes.")
+  double hardShare;
+
   @Option(names = "--batch", defaultValue = "64")
   int batch;
 
@@ -81,7 +87,7 @@ public final class LearningCurve implements Callable<Integer> {
   @Option(names = "--next-token", defaultValue = "0.3", description = "Weight of that loss.")
   double nextToken;
 
-  @Option(names = "--lr", defaultValue = "3e-3")
+  @Option(names = "--lr", defaultValue = "5e-3")
   double learningRate;
 
   @Option(names = "--logit-scale", defaultValue = "30")
@@ -93,8 +99,11 @@ public final class LearningCurve implements Callable<Integer> {
   @Option(names = "--false-negatives", defaultValue = "KEEP")
   TrainingConfig.FalseNegatives falseNegatives;
 
-  @Option(names = "--cosine", description = "Cosine schedule to the last evaluation.")
-  boolean cosine;
+  @Option(
+      names = "--schedule",
+      defaultValue = "COSINE",
+      description = "COSINE ends at the last evaluation.")
+  TrainingConfig.Schedule schedule;
 
   @Option(names = "--image-prompt", defaultValue = "<image>[short summary of the image :]")
   String imagePrompt;
@@ -153,15 +162,7 @@ public final class LearningCurve implements Callable<Integer> {
             1, nextToken, logitScale, true, 100, hardness, falseNegatives, 0.1);
     TrainingConfig.Optimizer optimizer =
         new TrainingConfig.Optimizer(
-            learningRate,
-            0.9,
-            0.98,
-            1e-8,
-            0.01,
-            2,
-            5,
-            cosine ? TrainingConfig.Schedule.COSINE : TrainingConfig.Schedule.CONSTANT,
-            last / batch);
+            learningRate, 0.9, 0.98, 1e-8, 0.01, 2, 5, schedule, last / batch);
     TrainingConfig defaults = TrainingConfig.defaults();
     AdapterConfig a = defaults.adapter();
     AdapterConfig adapter =
@@ -184,7 +185,7 @@ public final class LearningCurve implements Callable<Integer> {
         while (seen < point) {
           List<Scene> scenes = new ArrayList<>();
           if (kind == Negatives.HARD) {
-            while (scenes.size() < batch / 2) {
+            while (scenes.size() < batch * hardShare) {
               scenes.addAll(generator.hardGroup(1_000_000_000L + group++));
             }
           }

@@ -75,7 +75,9 @@ final class Editor {
       return null;
     }
     Scene edited = Scene.named(scene.background(), o, draws.next());
-    return edited.plain() ? edited : null;
+    // A shape moved so far that it is named elsewhere would be more than one edit to the caption.
+    boolean renamed = edit == Edit.REPLACE_RELATION && !edited.objects().equals(o);
+    return edited.plain() && !renamed ? edited : null;
   }
 
   Claim edit(Claim claim, Edit edit, Draws draws) {

@@ -84,12 +84,17 @@ public final class SceneGenerator {
     }
     group.add(first);
     Edit[] all = Edit.values();
-    for (Edit edit : all) {
-      // Seven siblings of eight edits: where there is room, "add" instead of an attribute.
-      Edit skipped = first.objects().size() < 3 ? Edit.REPLACE_ATTRIBUTE : Edit.ADD;
-      if (edit != skipped) {
-        addSibling(group, edit, draws, 24);
-      }
+    for (Edit edit :
+        List.of(
+            Edit.SWAP_COLOUR,
+            Edit.SWAP_SHAPE,
+            Edit.SWAP_RELATION,
+            Edit.REPLACE_RELATION,
+            // There are many ways to lie apart, and they are what is learnt last.
+            Edit.REPLACE_RELATION,
+            draws.chance(0.5) ? Edit.REPLACE_COLOUR : Edit.REPLACE_SHAPE,
+            first.objects().size() < 3 ? Edit.ADD : Edit.REPLACE_ATTRIBUTE)) {
+      addSibling(group, edit, draws, 24);
     }
     for (int i = 0; i < 64 && group.size() < HARD_GROUP; i++) {
       addSibling(group, all[draws.below(all.length)], draws, 4);
