@@ -7,6 +7,7 @@ import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.Alert;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
@@ -218,7 +219,10 @@ public final class ScoringLatency implements Callable<Integer> {
             null));
   }
 
-  /** Sends an item; its id says when, in microseconds of the process's clock. */
+  /**
+   * Sends an item, which gives one alert of the timed query. Its id says when, in microseconds of
+   * the process's clock.
+   */
   private void item() {
     byte[] picture = pictures.get((int) (items++ % PICTURES));
     String id = items + "/" + System.nanoTime() / 1000;
@@ -361,7 +365,7 @@ public final class ScoringLatency implements Callable<Integer> {
           "adapter " + n + " serves",
           () -> {
             if (System.nanoTime() > next[0]) {
-              next[0] = System.nanoTime() + 10_000_000;
+              next[0] = System.nanoTime() + 50_000_000;
               item();
             }
             return alerts.firstOf(announced[0].digest()) > 0;
@@ -369,17 +373,37 @@ public final class ScoringLatency implements Callable<Integer> {
       millis.add((double) alerts.firstOf(announced[0].digest()) - start);
       flips.add(runtime.metrics().max("score-exactly-once", "lastFlipMicros").orElse(Double.NaN));
     }
+    long start = System.currentTimeMillis();
+    String back = adapter(1).digest();
+    long known = alerts.lastOf(back);
+    send(
+        topics.adaptersControl(),
+        RecordType.ADAPTER_CONTROL,
+        AdapterControl.rollback("default", back, "benchmark", start));
+    producer.flush();
+    long[] next = {0};
+    await(
+        "the rollback is obeyed",
+        () -> {
+          if (System.nanoTime() > next[0]) {
+            next[0] = System.nanoTime() + 50_000_000;
+            item();
+          }
+          return alerts.lastOf(back) > known;
+        });
+    System.out.printf(
+        Locale.ROOT, "| rollback ordered, ms until active | %d |%n", alerts.lastOf(back) - start);
     print("adapter announced, ms until active, " + queries + " queries", millis);
     print("flip call, us, in the job", flips);
   }
 
   private double capacity(Reader committed) {
-    int before = committed.alerts.size();
+    await("what was sent before is done", () -> committed.alerts.size() >= items);
     long start = System.nanoTime();
     for (int i = 0; i < flood; i++) {
       item();
     }
-    await("the flood is scored", () -> committed.alerts.size() >= before + flood);
+    await("the flood is scored", () -> committed.alerts.size() >= items);
     return flood / ((System.nanoTime() - start) / 1e9);
   }
 
@@ -387,7 +411,6 @@ public final class ScoringLatency implements Callable<Integer> {
       String delivery, double capacity, LocalJob job, Reader uncommitted, Reader committed)
       throws Exception {
     int count = (int) (seconds * capacity / 2);
-    int before = committed.alerts.size();
     long from = System.nanoTime() / 1000;
     for (int i = 0; i < count; i++) {
       long due = from * 1000 + (long) (i * 2e9 / capacity);
@@ -396,7 +419,7 @@ public final class ScoringLatency implements Callable<Integer> {
       }
       item();
     }
-    await("all items are alerted", () -> committed.alerts.size() >= before + count);
+    await("all items are alerted", () -> committed.alerts.size() >= items);
     List<Double> written = millis(uncommitted, from);
     List<Double> visible = millis(committed, from);
     print(delivery + ", half load: ms from item to alert written", written);
@@ -435,6 +458,10 @@ public final class ScoringLatency implements Callable<Integer> {
   }
 
   private static void print(String what, List<Double> values) {
+    if (values.isEmpty()) {
+      System.out.println("| " + what + " | nothing measured |");
+      return;
+    }
     double[] sorted = values.stream().mapToDouble(Double::doubleValue).sorted().toArray();
     ToDoubleFunction<Double> quantile =
         q -> sorted[Math.max(0, (int) Math.ceil(sorted.length * q) - 1)];
@@ -515,6 +542,7 @@ public final class ScoringLatency implements Callable<Integer> {
   private final class Reader extends Follower {
     private final Map<String, Seen> alerts = new ConcurrentHashMap<>();
     private final Map<String, Long> firstMatched = new ConcurrentHashMap<>();
+    private final Map<String, Long> lastMatched = new ConcurrentHashMap<>();
 
     Reader(String isolation) {
       super(topics.alerts(), isolation);
@@ -527,12 +555,18 @@ public final class ScoringLatency implements Callable<Integer> {
       if (alert.queryId().equals("every")) {
         alerts.putIfAbsent(alert.alertId(), new Seen(alert, micros));
         firstMatched.putIfAbsent(alert.adapterDigest(), alert.processingTime());
+        lastMatched.merge(alert.adapterDigest(), alert.processingTime(), Math::max);
       }
     }
 
     /** When the first item was matched under an adapter, in epoch milliseconds; 0: not yet. */
     long firstOf(String digest) {
       return firstMatched.getOrDefault(digest, 0L);
+    }
+
+    /** When the latest item was. */
+    long lastOf(String digest) {
+      return lastMatched.getOrDefault(digest, 0L);
     }
   }
 

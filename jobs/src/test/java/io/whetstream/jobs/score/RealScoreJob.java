@@ -182,7 +182,7 @@ abstract class RealScoreJob {
     private final Map<String, Embedder.Adapter> loaded = new HashMap<>();
     private final Map<String, float[]> vectors = new HashMap<>();
 
-    private float[] vector(String digest, MatchKind.Side side, Content content) {
+    float[] vector(String digest, MatchKind.Side side, Content content) {
       Embedder.Adapter adapter =
           loaded.computeIfAbsent(digest, unknown -> embedder.load(adapters.get(unknown)));
       byte[] bytes =

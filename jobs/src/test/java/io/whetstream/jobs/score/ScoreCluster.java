@@ -32,6 +32,16 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 final class ScoreCluster implements AutoCloseable {
   private static final Duration PATIENCE = Duration.ofSeconds(180);
 
+  private static final Map<String, String> BROKER =
+      Map.of(
+          // Starved of processor time by whatever else runs, the one broker is not to be taken for
+          // dead.
+          "broker.session.timeout.ms",
+          "60000",
+          // Records carry event times of 1970: nothing is to be deleted for its age.
+          "log.retention.ms",
+          "-1");
+
   private final Path directory;
   private final EmbeddedKafka kafka;
   private final MiniCluster flink;
@@ -43,10 +53,7 @@ final class ScoreCluster implements AutoCloseable {
 
   ScoreCluster(Path directory, int slotsPerTaskManager, int taskManagers) throws Exception {
     this.directory = directory;
-    // Starved of processor time by whatever else runs, the one broker must not be taken for dead.
-    kafka =
-        EmbeddedKafka.start(
-            directory.resolve("kafka"), 0, Map.of("broker.session.timeout.ms", "60000"));
+    kafka = EmbeddedKafka.start(directory.resolve("kafka"), 0, BROKER);
     Configuration configuration = flinkConfiguration();
     flink =
         new MiniCluster(

@@ -11,6 +11,7 @@ import io.whetstream.connectors.kafka.DeadLetters;
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.records.Alert;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.connectors.records.Embedding;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.QueryStatus;
@@ -28,7 +29,12 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import io.whetstream.model.scenes.Claim;
+import io.whetstream.model.scenes.Edit;
+import io.whetstream.model.scenes.SceneGenerator;
+import io.whetstream.model.scenes.SceneLook;
 import org.apache.flink.api.common.JobID;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.Test;
@@ -41,6 +47,11 @@ class ScoreJobTest extends RealScoreJob {
     String first = publish(adapter(1)).digest();
     for (int i = 0; i < 20; i++) {
       item("item" + i, picture(i), caption(i), 1000 + i);
+    }
+    // Near misses: one colour or shape of what is watched for is another.
+    List<Claim> nearMisses = nearMisses(5);
+    for (int i = 0; i < nearMisses.size(); i++) {
+      item("near" + i, null, nearMisses.get(i).text(), 1050 + i);
     }
     byte[] noImage =
         codec(RecordType.ITEM)
@@ -58,7 +69,7 @@ class ScoreJobTest extends RealScoreJob {
     cluster.send(
         topics.items(), null, 1100L, "poison", "{not json".getBytes(StandardCharsets.UTF_8));
     cluster.flush();
-    JobID job = submit(config());
+    JobID job = submit(config("output.embeddings=true"));
     ScoreCluster.await("planted items are alerted", () -> alerts().size() >= 2);
     ScoreCluster.await(
         "bad items are dead letters", () -> cluster.read(topics.itemsDeadLetters()).size() >= 2);
@@ -93,6 +104,7 @@ class ScoreJobTest extends RealScoreJob {
           new Content(picture(3), caption(5)));
       assertEquals(embedder.baseDigest(), alert.baseDigest());
     }
+    assertVectorsAreOfTheirDigests(recomputed);
     recomputed.close();
     assertEquals(
         Set.of("item3", "item5"),
@@ -113,6 +125,31 @@ class ScoreJobTest extends RealScoreJob {
     assertArrayEquals(noImage, dead.get("bad").value());
     assertEquals("prepare", dead.get("bad").stage());
     assertArrayEquals("{not json".getBytes(StandardCharsets.UTF_8), dead.get("poison").value());
+  }
+
+  private static List<Claim> nearMisses(int index) {
+    SceneGenerator generator = new SceneGenerator(7, SceneLook.STANDARD);
+    return Arrays.stream(Edit.values())
+        .map(edit -> generator.negative(scene(index), edit, 0))
+        .filter(Objects::nonNull)
+        .toList();
+  }
+
+  /** The optional topic with item vectors: one of each side, computed under the digest it names. */
+  private void assertVectorsAreOfTheirDigests(Recomputed recomputed) {
+    List<Embedding> vectors =
+        read(topics.embeddings(), RecordType.EMBEDDING).stream()
+            .filter(vector -> vector.itemId().startsWith("item"))
+            .toList();
+    assertEquals(2 * 20, vectors.size());
+    for (Embedding each : vectors) {
+      int index = Integer.parseInt(each.itemId().substring("item".length()));
+      assertArrayEquals(
+          recomputed.vector(
+              each.adapterDigest(), each.side(), new Content(picture(index), caption(index))),
+          each.vector(),
+          1e-5f);
+    }
   }
 
   @Test

@@ -291,6 +291,30 @@ class SimilarityMatcherTest {
     assertEquals(QUERIES + 2, answers().size(), "known answers are not given again");
   }
 
+  /** Counter-test: a restore without that read has none of the queries it had before. */
+  @Test
+  void withoutTheStartUpReadARestoreMatchesAgainstPartOfTheWatchlist() throws Exception {
+    sendQueries();
+    cluster.send(prefix + "adapters", "default", "1");
+    sendItems(0, 10);
+    JobID job = submit(config(), true, null);
+    ScoreCluster.await("all are matched", () -> alerts().size() >= 10 * QUERIES);
+    String savepoint = cluster.stopWithSavepoint(job);
+    cluster.send(prefix + "queries", "q" + QUERIES, "-1|word" + QUERIES);
+    cluster.flush();
+    JobID again = submit(config(), false, savepoint);
+    int[] next = {10};
+    ScoreCluster.await(
+        "an item is matched",
+        () -> {
+          sendItems(next[0], ++next[0]);
+          return alerts().size() > 10 * QUERIES;
+        });
+    cluster.cancel(again);
+    assertTrue(
+        perItem(alerts()).values().stream().anyMatch(count -> count < QUERIES), "part of it");
+  }
+
   @Test
   void itemsWaitInKafkaUntilThereIsAnAdapter() throws Exception {
     sendQueries();
