@@ -24,7 +24,9 @@ import java.util.Map;
  * @param writerSchema with {@code format: avro}, the schema (JSON text) that your pairs and items
  *     are written with; empty: ours
  * @param schemaRegistry with {@code format: avro-registry}, where schemas are
- * @param properties given to every Kafka client as they are; secrets belong here
+ * @param properties given to every Kafka client as they are; secrets belong here. A job that comes
+ *     back to pairs or items that Kafka has deleted unread fails, unless {@code auto.offset.reset}
+ *     is set here to go on without them
  */
 public record KafkaSettings(
     String bootstrapServers,
