@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
@@ -27,6 +28,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The whole job on a real broker, Flink cluster and RocksDB, with a tiny base. */
 class FineTuneJobTest {
@@ -204,6 +207,79 @@ class FineTuneJobTest {
     harness.finish(job);
     assertEquals(unbroken.record().outcome(), run.record().outcome());
     assertAnnouncedOnce(config, run);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2, 3})
+  void inFreeOrderUnderRandomFaultsEveryPairHasOneFate(int seed) throws Exception {
+    String name = "free-" + seed;
+    FineTuneConfig config =
+        harness.config(
+            name,
+            2,
+            with(
+                "checkpoint.interval=50ms",
+                "prepare.parallelism=2",
+                "mining.parallelism=2",
+                "mining.replayShare=0.25"));
+    List<ImageTextPair> pairs = pairs(10 + seed, 240);
+    harness.produce(config, pairs);
+    Faults run = Faults.of(name, Place.ANYWHERE);
+    harness.run(config, run);
+    assertTrue(run.record().fired() > 0);
+    assertEquals(
+        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
+    assertAnnouncedOnce(config, run);
+  }
+
+  @Test
+  void aRollbackStandsUntilResumeAndVersionsStayUniqueOverRescaledRestores() throws Exception {
+    FineTuneConfig one = harness.config("rollback", 2, with("checkpoint.interval=200ms"));
+    FineTuneConfig two =
+        harness.config(
+            "rollback",
+            2,
+            with("checkpoint.interval=200ms", "prepare.parallelism=2", "mining.parallelism=2"));
+    List<ImageTextPair> pairs = pairs(20, 600);
+    harness.produce(one, pairs.subList(0, 200));
+    Faults run = Faults.of("rollback", Place.NOWHERE);
+    JobID job = harness.submit(one, false, run, null);
+    FineTuneHarness.await(
+        "two adapters", Duration.ofMinutes(5), () -> harness.announcements(one).size() >= 2);
+    String good = harness.announcements(one).get(0).digest();
+    harness.produce(one, AdapterControl.rollback("rollback", good, "test", 1));
+    FineTuneHarness.await("the rollback", Duration.ofMinutes(5), () -> run.record().paused());
+    int announced = harness.announcements(one).size();
+    String savepoint = harness.stop(job);
+
+    // The pause and the adapter gone back to are part of the state.
+    harness.produce(one, pairs.subList(200, 400));
+    job = harness.submit(two, false, run, savepoint);
+    long before = run.record().snapshotStep();
+    FineTuneHarness.await(
+        "ten more steps", Duration.ofMinutes(5), () -> run.record().snapshotStep() >= before + 10);
+    assertTrue(run.record().paused());
+    assertEquals(announced, harness.announcements(one).size());
+    harness.produce(one, AdapterControl.resume("rollback", "test", 2));
+    FineTuneHarness.await("the resume", Duration.ofMinutes(5), () -> !run.record().paused());
+    savepoint = harness.stop(job);
+
+    harness.produce(one, pairs.subList(400, 600));
+    job = harness.submit(one, false, run, savepoint);
+    long resumed = run.record().snapshotStep();
+    FineTuneHarness.await(
+        "more steps", Duration.ofMinutes(5), () -> run.record().snapshotStep() >= resumed + 15);
+    harness.drain(job);
+    assertEquals(
+        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
+    List<AdapterAnnouncement> all = harness.announcements(one);
+    assertTrue(all.size() > announced);
+    assertEquals(good, all.get(announced).parentDigest());
+    assertEquals(
+        all.size(), all.stream().map(each -> each.epoch() + "." + each.n()).distinct().count());
+    assertTrue(all.get(all.size() - 1).epoch() > all.get(0).epoch());
   }
 
   @Test
