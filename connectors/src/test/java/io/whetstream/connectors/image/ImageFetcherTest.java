@@ -298,8 +298,7 @@ class ImageFetcherTest {
         new org.apache.flink.core.fs.Path("objects:///private/b.png"), new byte[] {4});
     ImageOptions options = ImageOptions.of(List.of("objects:///pictures"), List.of());
     try (ImageFetcher objects = ImageFetcher.open(options)) {
-      assertArrayEquals(
-          new byte[] {1, 2, 3}, objects.fetch("objects:///pictures/a.png").bytes());
+      assertArrayEquals(new byte[] {1, 2, 3}, objects.fetch("objects:///pictures/a.png").bytes());
       assertTrue(
           assertThrows(BadInputException.class, () -> objects.fetch("objects:///private/b.png"))
               .getMessage()

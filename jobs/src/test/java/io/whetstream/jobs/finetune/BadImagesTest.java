@@ -157,8 +157,7 @@ class BadImagesTest {
     Files.write(files.resolve("garbage.png"), new byte[100]);
     byte[] whole = pictures.get(0);
     String digest =
-        HexFormat.of()
-            .formatHex(MessageDigest.getInstance("SHA-256").digest(pictures.get(1)));
+        HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(pictures.get(1)));
     List<Sent> sent =
         List.of(
             good(pair("inline", whole, null, null)),
