@@ -17,7 +17,7 @@ import java.util.TreeMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Reads manifests from the registry onto the board. One call at a time. */
+/** Reads manifests from the registry onto the board. Thread-safe. */
 final class RegistryFeed {
   private static final Logger LOG = LoggerFactory.getLogger(RegistryFeed.class);
 
@@ -32,7 +32,7 @@ final class RegistryFeed {
   }
 
   /** Looks for adapters that are new. */
-  void look() {
+  synchronized void look() {
     try {
       Map<String, AdapterManifest> found = new TreeMap<>();
       for (AdapterRegistry.Entry entry : registry.list()) {
@@ -49,7 +49,11 @@ final class RegistryFeed {
     }
   }
 
+  /** An adapter is announced after it is written, so one that is not known yet is looked for. */
   Optional<AdapterManifest> manifest(String digest) {
+    if (!manifests.containsKey(digest)) {
+      look();
+    }
     return Optional.ofNullable(manifests.get(digest));
   }
 
