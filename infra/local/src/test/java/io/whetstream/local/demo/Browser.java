@@ -1,7 +1,7 @@
 package io.whetstream.local.demo;
 
 import static org.junit.jupiter.api.Assertions.fail;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
 
 import java.io.File;
 import java.io.IOException;
@@ -50,7 +50,7 @@ final class Browser implements AutoCloseable {
       if (System.getenv("WHETSTREAM_REQUIRE_BROWSER") != null) {
         fail(missing);
       }
-      assumeTrue(false, missing);
+      abort(missing);
     }
     LoggingPreferences logs = new LoggingPreferences();
     logs.enable(LogType.BROWSER, Level.ALL);
