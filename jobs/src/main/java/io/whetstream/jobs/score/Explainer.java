@@ -63,7 +63,7 @@ public final class Explainer implements AutoCloseable {
   /** Computes an alert again under the adapter it carries and under the one published now. */
   public Explanation explain(Alert alert) {
     Optional<Item> item = replay.at(RecordType.ITEM, alert.itemAt());
-    if (item.isEmpty() || !alert.itemDigest().equals(SimilarityMatcher.itemDigest(item.get()))) {
+    if (item.isEmpty() || !alert.itemDigest().equals(MatchedItem.itemDigest(item.get()))) {
       return missing(alert, "item", alert.itemAt().toString());
     }
     Optional<SimilarityQuery> query = replay.at(RecordType.QUERY, alert.queryAt());
@@ -149,7 +149,7 @@ public final class Explainer implements AutoCloseable {
     if (query.minScore() != null) {
       return query.minScore();
     }
-    Calibration.Curve curve = calibration.curves().get(MatchEngine.calibrated(kind));
+    Calibration.Curve curve = calibration.curves().get(CalibratedThresholds.name(kind));
     return curve == null
         ? Double.NaN
         : new KindThresholds(curve).threshold(query.maxFalsePositiveRate());

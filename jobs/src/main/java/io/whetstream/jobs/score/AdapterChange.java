@@ -1,0 +1,162 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.connectors.records.MatchKind.Side;
+import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+import java.util.function.BiConsumer;
+
+/**
+ * The way to the next adapter: it is asked for, read and verified in the background, and then the
+ * watchlist is embedded under it, a slice at a time. One at a time; of those asked for meanwhile
+ * only the last waits. One thread.
+ */
+final class AdapterChange {
+  private final WatchlistTable table;
+  private final RowEmbedder rows;
+  private final LoadedAdapter.Loader loader;
+  private final Executor background;
+  private final BiConsumer<AdapterVersion, String> refused;
+
+  private AdapterVersion waiting;
+  private AdapterVersion loadingVersion;
+  private CompletableFuture<LoadedAdapter> loading;
+  private LoadedAdapter loaded;
+  private AdapterVectors target;
+
+  /**
+   * @param refused told of an adapter that cannot be used, with the reason
+   */
+  AdapterChange(
+      WatchlistTable table,
+      RowEmbedder rows,
+      LoadedAdapter.Loader loader,
+      Executor background,
+      BiConsumer<AdapterVersion, String> refused) {
+    this.table = table;
+    this.rows = rows;
+    this.loader = loader;
+    this.background = background;
+    this.refused = refused;
+  }
+
+  /** The adapter that will serve next, or null. */
+  AdapterVersion next() {
+    if (waiting != null) {
+      return waiting;
+    }
+    if (target != null) {
+      return target.version();
+    }
+    return loaded != null ? loaded.version() : loadingVersion;
+  }
+
+  boolean isUnderWay() {
+    return target != null || loading != null || loaded != null || waiting != null;
+  }
+
+  /** Asks for an adapter after the one under way, if any. */
+  void ask(AdapterVersion version) {
+    waiting = version;
+  }
+
+  /** Gives up everything. */
+  void giveUp() {
+    waiting = null;
+    if (target != null) {
+      table.leave(target, true);
+      target = null;
+    }
+    if (loaded != null) {
+      loaded.adapter().close();
+      loaded = null;
+    }
+    if (loading != null) {
+      // It cannot be interrupted in the middle of a read; whatever comes is closed.
+      CompletableFuture<Void> unused = loading.thenAccept(late -> late.adapter().close());
+      loading = null;
+      loadingVersion = null;
+    }
+  }
+
+  /**
+   * Does one slice of what is due.
+   *
+   * @param serving the adapter in use
+   * @param slice most contents to embed
+   * @return the vectors of the next adapter if they are complete, which then belong to the caller;
+   *     else null
+   */
+  AdapterVectors advance(AdapterVersion serving, Watchlist watchlist, int slice) {
+    takeLoaded();
+    begin(serving);
+    return target == null ? null : embedSlice(watchlist, slice);
+  }
+
+  private void takeLoaded() {
+    if (loading != null && loading.isDone()) {
+      try {
+        loaded = loading.join();
+      } catch (CompletionException e) {
+        refused.accept(loadingVersion, Reasons.of(e));
+      }
+      loading = null;
+      loadingVersion = null;
+    }
+    if (loaded != null) {
+      target =
+          table.open(loaded.version(), loaded.adapter(), loaded.calibration(), true).orElse(null);
+      // Until other subtasks have left another digest behind, it is asked again.
+      loaded = target == null ? loaded : null;
+    }
+  }
+
+  private void begin(AdapterVersion serving) {
+    if (waiting == null || loading != null || loaded != null || target != null) {
+      return;
+    }
+    AdapterVersion wanted = waiting;
+    waiting = null;
+    if (wanted.digest().equals(serving.digest())) {
+      return;
+    }
+    target = table.join(wanted.digest(), true).orElse(null);
+    if (target == null) {
+      loadingVersion = wanted;
+      loading =
+          CompletableFuture.supplyAsync(
+              () -> {
+                try {
+                  return loader.load(wanted);
+                } catch (Exception e) {
+                  throw new CompletionException(e);
+                }
+              },
+              background);
+    }
+  }
+
+  private AdapterVectors embedSlice(Watchlist watchlist, int slice) {
+    AdapterVectors vectors = target;
+    try {
+      int left = slice;
+      for (Side side : Side.values()) {
+        List<Integer> claimed = vectors.slabs(side).claim(watchlist.rows(side), left);
+        rows.embed(vectors, side, claimed);
+        left -= claimed.size();
+      }
+    } catch (RuntimeException e) {
+      target = null;
+      table.leave(vectors, true);
+      refused.accept(vectors.version(), Reasons.of(e));
+      return null;
+    }
+    if (!vectors.holdsAll(watchlist.rows(Side.TEXT), watchlist.rows(Side.IMAGE))) {
+      return null;
+    }
+    target = null;
+    return vectors;
+  }
+}

@@ -1,0 +1,122 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.model.adapter.Calibration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Thresholds of all kinds under one adapter digest: its calibration, refined by what is sampled
+ * live. A rate has one threshold for all queries until {@link #settle}.
+ *
+ * <p>Not thread-safe: one per subtask and digest.
+ */
+final class CalibratedThresholds {
+  private static final int SETTLE_SAMPLES = 2000;
+
+  private final AdapterVersion version;
+  private final Map<String, KindThresholds> byName = new HashMap<>();
+  private final Map<String, Map<Double, Float>> settled = new HashMap<>();
+  private long sampled;
+  private long sampledAtSettling;
+
+  CalibratedThresholds(AdapterVersion version, Calibration calibration) {
+    this.version = version;
+    calibration.curves().forEach((kind, known) -> byName.put(kind, new KindThresholds(known)));
+  }
+
+  /** The name under which calibrations list a kind: a cosine does not know which side is which. */
+  static String name(MatchKind kind) {
+    return (kind == MatchKind.TEXT_IMAGE ? MatchKind.IMAGE_TEXT : kind).label();
+  }
+
+  /** Why a query cannot be used under this adapter, or null if it can. */
+  String missing(WatchedQuery query) {
+    if (query.maxFalsePositiveRate() == null) {
+      return null;
+    }
+    for (MatchKind kind : query.kinds()) {
+      if (!byName.containsKey(name(kind))) {
+        return "adapter "
+            + version
+            + " has no calibration for "
+            + name(kind)
+            + ": give minScore instead, or wait for an adapter that has one";
+      }
+    }
+    return null;
+  }
+
+  /** Says that a query's rate is finer than the calibration supports; null if it is not. */
+  String tooFine(WatchedQuery query) {
+    if (query.maxFalsePositiveRate() == null) {
+      return null;
+    }
+    for (MatchKind kind : query.kinds()) {
+      KindThresholds known = byName.get(name(kind));
+      if (!known.supports(query.maxFalsePositiveRate())) {
+        return "maxFalsePositiveRate "
+            + query.maxFalsePositiveRate()
+            + " is finer than the calibration of "
+            + name(kind)
+            + " under adapter "
+            + version
+            + " supports; the finest is "
+            + known.finestRate();
+      }
+    }
+    return null;
+  }
+
+  /** The score from which a query matches in one of its kinds. It must not be {@link #missing}. */
+  float of(WatchedQuery query, MatchKind kind) {
+    if (query.minScore() != null) {
+      return query.minScore().floatValue();
+    }
+    String name = name(kind);
+    return settled
+        .computeIfAbsent(name, any -> new HashMap<>())
+        .computeIfAbsent(
+            query.maxFalsePositiveRate(), rate -> (float) byName.get(name).threshold(rate));
+  }
+
+  boolean samples(MatchKind kind) {
+    return byName.containsKey(name(kind));
+  }
+
+  /** Adds a live score. */
+  void sample(MatchKind kind, float score) {
+    byName.get(name(kind)).sample(score);
+    sampled++;
+  }
+
+  /** The live samples, for a checkpoint. */
+  List<SketchState> sketches() {
+    List<SketchState> kept = new ArrayList<>();
+    byName.forEach(
+        (kind, known) -> kept.add(new SketchState(version.digest(), kind, known.toBytes())));
+    return kept;
+  }
+
+  /** Adds a sketch from a checkpoint if it is of this digest. */
+  void merge(SketchState sketch) {
+    KindThresholds known = byName.get(sketch.kind());
+    // What was sampled under another digest says nothing about this one.
+    if (known != null && sketch.digest().equals(version.digest())) {
+      known.merge(sketch.sketch());
+    }
+  }
+
+  /** Whether enough was sampled since the last {@link #settle} to look again. */
+  boolean isDue() {
+    return sampled - sampledAtSettling >= Math.max(SETTLE_SAMPLES, sampledAtSettling / 10);
+  }
+
+  /** Lets coming thresholds take all samples into account. */
+  void settle() {
+    sampledAtSettling = sampled;
+    settled.clear();
+  }
+}

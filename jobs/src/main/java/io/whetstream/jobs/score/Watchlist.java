@@ -1,0 +1,366 @@
+package io.whetstream.jobs.score;
+
+import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.connectors.records.MatchKind.Side;
+import io.whetstream.jobs.score.WatchlistTable.Content;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The queries of one subtask: those that are compared, those whose vectors are still due, and those
+ * that the calibration of the adapter in use cannot give a threshold for. Each holds on to the rows
+ * of its contents in the {@link WatchlistTable}. Vectors are not kept here, so the watchlist is the
+ * same under every adapter but for its thresholds. One thread.
+ */
+final class Watchlist implements AutoCloseable {
+  /** Difference allowed between the matrix product and the score that decides. */
+  private static final float PRODUCT_TOLERANCE = 1e-5f;
+
+  /** A query with the rows of its contents and the thresholds in use. */
+  static final class Entry {
+    private final WatchedQuery query;
+    private final List<MatchKind> kinds;
+    private final float[] thresholds;
+    private final int textRow;
+    private final int imageRow;
+
+    /** Once accepted it stays under adapters that support its rate less finely, which is said. */
+    private boolean accepted;
+
+    /** What was said about its rate when it was last answered. */
+    private String note = "";
+
+    private Entry(WatchedQuery query, boolean accepted, int textRow, int imageRow) {
+      this.query = query;
+      this.kinds = query.kinds().stream().sorted().toList();
+      this.thresholds = new float[kinds.size()];
+      this.textRow = textRow;
+      this.imageRow = imageRow;
+      this.accepted = accepted;
+    }
+
+    WatchedQuery query() {
+      return query;
+    }
+
+    List<MatchKind> kinds() {
+      return kinds;
+    }
+
+    /** The row of its content of a side; negative if it has none. */
+    int row(Side side) {
+      return side == Side.TEXT ? textRow : imageRow;
+    }
+
+    /** The score from which it matches; not a number for a kind it does not compare. */
+    float threshold(MatchKind kind) {
+      int index = kinds.indexOf(kind);
+      return index < 0 ? Float.NaN : thresholds[index];
+    }
+
+    Map<MatchKind, Double> thresholds() {
+      Map<MatchKind, Double> result = new EnumMap<>(MatchKind.class);
+      kinds.forEach(kind -> result.put(kind, (double) threshold(kind)));
+      return result;
+    }
+
+    boolean wasAccepted() {
+      return accepted;
+    }
+
+    String note() {
+      return note;
+    }
+
+    /** It is being answered as accepted. */
+    void accepted(String with) {
+      accepted = true;
+      note = with;
+    }
+
+    private void set(CalibratedThresholds from) {
+      for (int i = 0; i < thresholds.length; i++) {
+        thresholds[i] = from.of(query, kinds.get(i));
+      }
+    }
+  }
+
+  /** What is compared with one side of an item, by row of the table. */
+  private static final class Rows {
+    final BitSet watched = new BitSet();
+    final Map<MatchKind, float[]> minimum = new EnumMap<>(MatchKind.class);
+    Entry[][] entries = new Entry[0][];
+
+    Rows(Side side) {
+      for (MatchKind kind : MatchKind.values()) {
+        if (kind.querySide() == side) {
+          minimum.put(kind, new float[0]);
+        }
+      }
+    }
+
+    void reserve(int row) {
+      if (row < entries.length) {
+        return;
+      }
+      int former = entries.length;
+      int capacity = Math.max(row + 1, Math.max(16, former * 2));
+      entries = Arrays.copyOf(entries, capacity);
+      minimum.replaceAll(
+          (kind, scores) -> {
+            float[] larger = Arrays.copyOf(scores, capacity);
+            Arrays.fill(larger, former, capacity, Float.POSITIVE_INFINITY);
+            return larger;
+          });
+    }
+
+    void add(int row, Entry entry) {
+      reserve(row);
+      Entry[] former = entries[row];
+      Entry[] now = former == null ? new Entry[1] : Arrays.copyOf(former, former.length + 1);
+      now[now.length - 1] = entry;
+      entries[row] = now;
+      watched.set(row);
+    }
+
+    void remove(int row, Entry entry) {
+      Entry[] left =
+          Arrays.stream(entries[row]).filter(other -> other != entry).toArray(Entry[]::new);
+      entries[row] = left.length == 0 ? null : left;
+      watched.set(row, left.length > 0);
+    }
+
+    void setMinimum(int row) {
+      minimum.forEach(
+          (kind, scores) -> {
+            float least = Float.POSITIVE_INFINITY;
+            if (entries[row] != null) {
+              for (Entry entry : entries[row]) {
+                least = least(least, entry.threshold(kind));
+              }
+            }
+            scores[row] = least - PRODUCT_TOLERANCE;
+          });
+    }
+
+    /** The less of two, the second of which may be not a number. */
+    private static float least(float known, float other) {
+      return other < known ? other : known;
+    }
+
+    void clearMinimum() {
+      minimum.values().forEach(scores -> Arrays.fill(scores, Float.POSITIVE_INFINITY));
+    }
+
+    void lowerMinimum(int row, MatchKind kind, float threshold) {
+      float[] scores = minimum.get(kind);
+      scores[row] = least(scores[row], threshold - PRODUCT_TOLERANCE);
+    }
+  }
+
+  private final WatchlistTable table;
+  private final int maxQueries;
+  private final Map<String, Entry> active = new LinkedHashMap<>();
+  private final Map<String, Entry> pending = new LinkedHashMap<>();
+  private final Map<String, Entry> unsupported = new LinkedHashMap<>();
+  private final Map<Side, Rows> rows = new EnumMap<>(Side.class);
+  private final Map<MatchKind, Integer> comparing = new EnumMap<>(MatchKind.class);
+
+  Watchlist(WatchlistTable table, int maxQueries) {
+    this.table = table;
+    this.maxQueries = maxQueries;
+    for (Side side : Side.values()) {
+      rows.put(side, new Rows(side));
+    }
+  }
+
+  // ---- what is compared
+
+  Collection<Entry> active() {
+    return Collections.unmodifiableCollection(active.values());
+  }
+
+  boolean isActive(String id) {
+    return active.containsKey(id);
+  }
+
+  /** Rows of the table with content that is compared. */
+  BitSet rows(Side side) {
+    return rows.get(side).watched;
+  }
+
+  /** The queries at a row, or null if there are none. */
+  Entry[] at(Side side, int row) {
+    return rows.get(side).entries[row];
+  }
+
+  /** By row, a score below which no query there matches in this kind. */
+  float[] minimum(MatchKind kind) {
+    return rows.get(kind.querySide()).minimum.get(kind);
+  }
+
+  boolean compares(MatchKind kind) {
+    return comparing.getOrDefault(kind, 0) > 0;
+  }
+
+  // ---- how queries come and go
+
+  /**
+   * Takes up a query, which then is pending. A former revision stays active meanwhile.
+   *
+   * @return false if the watchlist is full
+   */
+  boolean offer(WatchedQuery query, boolean acceptedBefore) {
+    for (Map<String, Entry> place : List.of(pending, unsupported)) {
+      release(place.remove(query.id()));
+    }
+    int known = active.size() + pending.size() + unsupported.size();
+    if (!active.containsKey(query.id()) && known >= maxQueries) {
+      return false;
+    }
+    pending.put(
+        query.id(),
+        new Entry(
+            query, acceptedBefore, acquire(query.textContent()), acquire(query.imageContent())));
+    return true;
+  }
+
+  private int acquire(Content content) {
+    return content == null ? -1 : table.acquire(content);
+  }
+
+  /** The oldest pending queries. */
+  List<Entry> pending(int most) {
+    return pending.values().stream().limit(most).toList();
+  }
+
+  int pendingQueries() {
+    return pending.size();
+  }
+
+  /** From now on a pending query is compared, in place of its former revision. */
+  void activate(Entry entry, CalibratedThresholds thresholds) {
+    leavePending(entry);
+    active.put(entry.query.id(), entry);
+    entry.set(thresholds);
+    for (Side side : Side.values()) {
+      if (entry.row(side) >= 0) {
+        rows.get(side).add(entry.row(side), entry);
+        rows.get(side).setMinimum(entry.row(side));
+      }
+    }
+    entry.kinds.forEach(kind -> comparing.merge(kind, 1, Integer::sum));
+  }
+
+  /** A pending query waits for an adapter whose calibration supports it. */
+  void park(Entry entry) {
+    leavePending(entry);
+    unsupported.put(entry.query.id(), entry);
+  }
+
+  /** A pending query cannot be used at all. */
+  void refuse(Entry entry) {
+    leavePending(entry);
+    release(entry);
+  }
+
+  /** Former revisions go too: after a restart only the newer one is in the topic. */
+  private void leavePending(Entry entry) {
+    pending.remove(entry.query.id());
+    release(unsupported.remove(entry.query.id()));
+    dropActive(entry.query.id());
+  }
+
+  /** Removes a query, whatever its state. Unknown ids are ignored. */
+  void remove(String id) {
+    for (Map<String, Entry> place : List.of(pending, unsupported)) {
+      release(place.remove(id));
+    }
+    dropActive(id);
+  }
+
+  private void dropActive(String id) {
+    Entry former = active.remove(id);
+    if (former != null) {
+      unmap(former);
+      release(former);
+    }
+  }
+
+  private void unmap(Entry entry) {
+    for (Side side : Side.values()) {
+      if (entry.row(side) >= 0) {
+        rows.get(side).remove(entry.row(side), entry);
+        rows.get(side).setMinimum(entry.row(side));
+      }
+    }
+    entry.kinds.forEach(kind -> comparing.merge(kind, -1, Integer::sum));
+  }
+
+  private void release(Entry entry) {
+    if (entry != null) {
+      for (Side side : Side.values()) {
+        if (entry.row(side) >= 0) {
+          table.release(side, entry.row(side));
+        }
+      }
+    }
+  }
+
+  // ---- thresholds
+
+  /** Makes queries pending again that another adapter's calibration did not support. */
+  void askUnsupportedAgain() {
+    for (Entry entry : unsupported.values()) {
+      // A newer revision may be pending.
+      if (pending.putIfAbsent(entry.query.id(), entry) != null) {
+        release(entry);
+      }
+    }
+    unsupported.clear();
+  }
+
+  /**
+   * Sets the thresholds of all queries anew.
+   *
+   * @return queries that have none any more and are compared no longer
+   */
+  List<Entry> refresh(CalibratedThresholds thresholds) {
+    thresholds.settle();
+    rows.values().forEach(Rows::clearMinimum);
+    List<Entry> lost = new ArrayList<>();
+    for (Entry entry : active.values()) {
+      if (thresholds.missing(entry.query) != null) {
+        lost.add(entry);
+        continue;
+      }
+      entry.set(thresholds);
+      for (MatchKind kind : entry.kinds) {
+        Side side = kind.querySide();
+        rows.get(side).lowerMinimum(entry.row(side), kind, entry.threshold(kind));
+      }
+    }
+    for (Entry entry : lost) {
+      active.remove(entry.query.id());
+      unmap(entry);
+      unsupported.put(entry.query.id(), entry);
+    }
+    return lost;
+  }
+
+  /** Lets go of all rows. */
+  @Override
+  public void close() {
+    for (Map<String, Entry> place : List.of(active, pending, unsupported)) {
+      place.values().forEach(this::release);
+      place.clear();
+    }
+  }
+}
