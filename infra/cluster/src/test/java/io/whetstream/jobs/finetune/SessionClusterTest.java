@@ -1,0 +1,317 @@
+package io.whetstream.jobs.finetune;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.whetstream.connectors.format.RecordCodec;
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.TopicScan;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.AdapterAnnouncement;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.jobs.finetune.ContinualTrainer.Announced;
+import io.whetstream.jobs.finetune.Processes.Running;
+import io.whetstream.model.scenes.Captioner;
+import io.whetstream.model.scenes.Scene;
+import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.model.scenes.SceneRenderer;
+import io.whetstream.model.scenes.SceneStream;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * The fine-tune job as users run it: its jar, submitted by Flink's command line client to a session
+ * cluster with the native libraries in {@code lib/}.
+ */
+class SessionClusterTest {
+  private static final Duration LONG = Duration.ofMinutes(5);
+  private static final int PAIRS = 480;
+  private static final int BEFORE_KILL = 320;
+  private static final SceneStream SCENES = new SceneStream(1, SceneLook.STANDARD, 4);
+  private static final Pattern STEP =
+      Pattern.compile(
+          "^(\\d+) DEBUG ContinualTrainer - StepReport\\[step=(\\d+),", Pattern.MULTILINE);
+  private static final Pattern RESTORED =
+      Pattern.compile(
+          "^(\\d+) INFO  TrainerOperator - .* restored, .*step (\\d+),", Pattern.MULTILINE);
+
+  @TempDir private static Path directory;
+  private static SessionCluster cluster;
+  private static Running taskManager;
+
+  @BeforeAll
+  static void start() throws Exception {
+    cluster = new SessionCluster(directory, Path.of("target/processes"));
+    taskManager = cluster.startTaskManager();
+  }
+
+  @AfterAll
+  static void stop() throws Exception {
+    if (cluster != null) {
+      cluster.close();
+    }
+  }
+
+  @Test
+  void aSecondSubmissionThatIsKilledStoppedAndRestoredEndsWithTheBytesOfTheFirst()
+      throws Exception {
+    Run unbroken = new Run("unbroken", 1, "deterministic: true");
+    unbroken.produce(0, PAIRS);
+    unbroken.submit();
+    TrainerState first = unbroken.drained();
+    assertEquals(Ledger.of(ids()), first.accepted());
+    assertTrue(first.history().size() > 3, first.toString());
+    unbroken.assertAnnouncedOnce(first);
+
+    Run killed = new Run("killed", 1, "deterministic: true");
+    killed.produce(0, BEFORE_KILL);
+    killed.submit();
+    killed.killTaskManagerInMidTraining();
+    killed.submit("-s", killed.stop(false).toString());
+    killed.produce(BEFORE_KILL, PAIRS);
+    TrainerState second = killed.drained();
+    assertEquals(first.digest(), second.digest());
+    assertEquals(first.ledger(), second.ledger());
+    assertEquals(digests(first), digests(second));
+    killed.assertAnnouncedOnce(second);
+  }
+
+  @Test
+  void inFreeOrderAKilledTaskManagerLosesAndDoublesNothing() throws Exception {
+    Run run = new Run("free", 2, "prepare: {parallelism: 2}");
+    run.produce(0, BEFORE_KILL);
+    run.submit();
+    run.killTaskManagerInMidTraining();
+    run.produce(BEFORE_KILL, PAIRS);
+    TrainerState state = run.drained();
+    assertEquals(Ledger.of(ids()), state.accepted());
+    run.assertAnnouncedOnce(state);
+  }
+
+  /** Why {@code lib/}: a process loads a native library for one class loader only. */
+  @Test
+  void nativeLibrariesThatEachJobBringsItselfAreRefusedFromTheSecondJobOn() throws Exception {
+    List<String> own = new ArrayList<>();
+    for (Path jar : cluster.jobLibraries()) {
+      own.addAll(List.of("-C", jar.toUri().toString()));
+    }
+    Run run = new Run("own-natives", 1, "deterministic: true");
+    run.produce(0, BEFORE_KILL);
+    String failure = "";
+    for (int i = 0; i < 2 && failure.isEmpty(); i++) {
+      run.submit(own.toArray(new String[0]));
+      SessionCluster.await(
+          "a failure or an announcement",
+          LONG,
+          () -> !run.failure().isEmpty() || !run.announcements().isEmpty());
+      failure = run.failure();
+      cluster.cancel(run.job);
+    }
+    assertTrue(failure.contains("already loaded in another classloader"), failure);
+    // Its process is of no use to jobs that follow.
+    taskManager.kill();
+    taskManager = cluster.startTaskManager();
+  }
+
+  /** One job on topics of its own. */
+  private static final class Run {
+    private final String name;
+    private final Topics topics;
+    private final Path file;
+    private String job;
+
+    Run(String name, int partitions, String more) throws Exception {
+      this.name = name;
+      topics = new Topics(name + ".");
+      try (Admin admin = cluster.kafka().admin()) {
+        topics.create(admin, partitions, (short) 1);
+      }
+      file =
+          Files.writeString(
+              directory.resolve(name + ".yaml"),
+              """
+              name: %s
+              %s
+              kafka: {bootstrapServers: '%s', topicPrefix: %s}
+              registry: {uri: %s}
+              checkpoint: {interval: 500ms, directory: '%s'}
+              base: {model: %s, device: cpu, threads: 1}
+              adapter: {rank: 2}
+              training: {globalBatch: 8, learningRate: 0.003}
+              heldOut: {share: 0.15, size: 24}
+              gate: {minSample: 8, minChange: -1}
+              publish: {everySteps: 10, comparePublishedEvery: 0, compareBaseEvery: 0}
+              mining: {depth: 1, tables: 1, groupSize: 4, candidates: 16, replayShare: 0.25}
+              """
+                  .formatted(
+                      name,
+                      more,
+                      cluster.kafka().bootstrapServers(),
+                      topics.prefix(),
+                      directory.resolve("adapters"),
+                      directory.resolve("checkpoints").toUri(),
+                      Path.of("../../model/src/test/resources/golden/llava-tiny").toRealPath()));
+    }
+
+    /** Sends drawn scenes, compressed, so that the job's own native decompressor is needed too. */
+    void produce(int from, int to) throws Exception {
+      RecordCodec<ImageTextPair> codec =
+          RecordFormat.json().codec(RecordType.PAIR, topics.pairs() + "-value");
+      KafkaConnection connection =
+          new KafkaConnection(
+              cluster.kafka().bootstrapServers(), Map.of("compression.type", "zstd"));
+      try (KafkaProducer<byte[], byte[]> producer = connection.producer(Topics.MAX_RECORD_BYTES)) {
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        for (int i = from; i < to; i++) {
+          ImageTextPair pair = pair(i);
+          byte[] key = pair.id().getBytes(StandardCharsets.UTF_8);
+          sent.add(producer.send(new ProducerRecord<>(topics.pairs(), key, codec.encode(pair))));
+        }
+        for (Future<RecordMetadata> each : sent) {
+          each.get(1, TimeUnit.MINUTES);
+        }
+      }
+    }
+
+    void submit(String... options) throws Exception {
+      job = cluster.submit(List.of(options), FineTuneJob.class, "--config", file.toString());
+    }
+
+    /**
+     * Kills the TaskManager when something has been announced, starts another one and waits for the
+     * next step.
+     */
+    void killTaskManagerInMidTraining() throws Exception {
+      SessionCluster.await("an announcement", LONG, () -> !announcements().isEmpty());
+      long killed = System.currentTimeMillis();
+      taskManager.kill();
+      assertEquals(128 + 9, taskManager.process().exitValue());
+      String before = taskManager.text();
+      taskManager = cluster.startTaskManager();
+      SessionCluster.await(
+          "a step after the kill", LONG, () -> STEP.matcher(taskManager.text()).find());
+      Matcher restored = RESTORED.matcher(taskManager.text());
+      assertTrue(restored.find(), "the trainer started anew");
+      Matcher step = STEP.matcher(taskManager.text());
+      assertTrue(step.find());
+      assertEquals(Long.parseLong(restored.group(2)) + 1, Long.parseLong(step.group(2)));
+      System.out.printf(
+          "%s: TaskManager killed after step %s; seconds from the kill: trainer restored at step %s"
+              + " %.1f, next step done %.1f%n",
+          name,
+          STEP.matcher(before).results().reduce((a, b) -> b).orElseThrow().group(2),
+          restored.group(2),
+          (Long.parseLong(restored.group(1)) - killed) / 1e3,
+          (Long.parseLong(step.group(1)) - killed) / 1e3);
+    }
+
+    /** Waits until all pairs have been read, ends the job as at the end of its topic. */
+    TrainerState drained() throws Exception {
+      SessionCluster.await("the end of the pairs", LONG, () -> read() == PAIRS);
+      return TrainerState.read(
+          FineTuneJob.parse(new String[] {"--config", file.toString()}), Path.of(stop(true)));
+    }
+
+    URI stop(boolean drain) throws Exception {
+      return cluster.stop(job, drain, directory.resolve("savepoints"));
+    }
+
+    /** Pairs before the last completed checkpoint, as its offsets in Kafka say. */
+    private long read() throws Exception {
+      try (Admin admin = cluster.kafka().admin()) {
+        return admin
+            .listConsumerGroupOffsets("whetstream-finetune-" + name)
+            .partitionsToOffsetAndMetadata()
+            .get(1, TimeUnit.MINUTES)
+            .entrySet()
+            .stream()
+            .filter(entry -> entry.getKey().topic().equals(topics.pairs()))
+            .mapToLong(entry -> entry.getValue().offset())
+            .sum();
+      }
+    }
+
+    /** What the job failed with last, or nothing. */
+    String failure() throws Exception {
+      return cluster
+          .rest("/jobs/" + job + "/exceptions")
+          .path("exceptionHistory")
+          .path("entries")
+          .path(0)
+          .path("stacktrace")
+          .asText();
+    }
+
+    List<AdapterAnnouncement> announcements() {
+      RecordCodec<AdapterAnnouncement> codec =
+          RecordFormat.json().codec(RecordType.ADAPTER, topics.adapters() + "-value");
+      List<AdapterAnnouncement> all = new ArrayList<>();
+      try (TopicScan scan = new TopicScan(cluster.kafka(), topics.adapters())) {
+        scan.toEnd(
+            record ->
+                all.add(
+                    codec.decode(
+                        record.value(),
+                        new Coordinates(record.topic(), record.partition(), record.offset()),
+                        record.timestamp())));
+      }
+      return all;
+    }
+
+    void assertAnnouncedOnce(TrainerState state) {
+      List<String> announced = announcements().stream().map(AdapterAnnouncement::digest).toList();
+      assertFalse(announced.isEmpty());
+      assertEquals(announced.size(), announced.stream().distinct().count());
+      assertEquals(digests(state), announced);
+    }
+  }
+
+  private static List<String> ids() {
+    return IntStream.range(0, PAIRS).mapToObj(SessionClusterTest::id).toList();
+  }
+
+  private static String id(int number) {
+    return "scene-" + number;
+  }
+
+  private static ImageTextPair pair(int number) {
+    Scene scene = SCENES.scene(number).scene();
+    return new ImageTextPair(
+        id(number),
+        null,
+        null,
+        Captioner.shortCaption(scene),
+        Captioner.longCaption(scene),
+        "drawn",
+        1_700_000_000_000L + number * 100L,
+        SceneRenderer.png(SceneRenderer.render(scene)),
+        null);
+  }
+
+  private static List<String> digests(TrainerState state) {
+    return state.history().stream().map(Announced::digest).toList();
+  }
+}
