@@ -10,12 +10,43 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
 
 /** A model directory of a given shape with random weights and the demo's tokenizer. */
-final class RandomModel {
+@Command(
+    name = "random-model",
+    mixinStandardHelpOptions = true,
+    description = "Writes a LLaVA directory with random weights and the demo's tokenizer.")
+public final class RandomModel implements Callable<Integer> {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  private RandomModel() {}
+  @Option(names = "--out", required = true, description = "Directory to write.")
+  Path out;
+
+  @Option(
+      names = "--shape",
+      split = ",",
+      description =
+          "image, patch, vision width, layers, heads, text width, layers, heads, intermediate"
+              + " (default: that of the demo base).")
+  int[] shape = {48, 8, 128, 3, 4, 128, 4, 4, 352};
+
+  @Option(names = "--seed", defaultValue = "1")
+  long seed;
+
+  public static void main(String[] args) {
+    System.exit(new CommandLine(new RandomModel()).execute(args));
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    int[] s = shape;
+    write(out, new Shape(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8]), seed);
+    return 0;
+  }
 
   /**
    * A shape.

@@ -1,10 +1,6 @@
 package io.whetstream.bench;
 
-import ai.onnxruntime.OnnxTensor;
-import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
-import ai.onnxruntime.OrtLoggingLevel;
-import ai.onnxruntime.OrtSession;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterConfig;
@@ -19,7 +15,7 @@ import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.onnx.ActiveAdapter;
-import io.whetstream.model.onnx.OnnxExporter;
+import io.whetstream.model.onnx.BareSession;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerAdapter;
 import io.whetstream.model.onnx.ScorerOptions;
@@ -36,10 +32,6 @@ import io.whetstream.model.train.Trainer;
 import io.whetstream.model.train.TrainingConfig;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
-import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -101,7 +93,8 @@ public final class ScoringSpeed implements Callable<Integer> {
   public Integer call() throws IOException, OrtException {
     Path work = Files.createTempDirectory("whetstream-scoring-speed");
     try {
-      Path model = SyntheticModel.write(work.resolve("model"));
+      Path model = work.resolve("model");
+      RandomModel.write(model, RandomModel.Shape.quoted(), 1);
       throughput(model);
       int8OnScenes();
     } finally {
@@ -114,33 +107,39 @@ public final class ScoringSpeed implements Callable<Integer> {
 
   private void throughput(Path model) throws OrtException {
     ScorerOptions options = ScorerOptions.defaults().withThreads(threads).withMaxBatch(batch);
+    List<long[]> rows = new ArrayList<>();
+    for (int i = 0; i < batch; i++) {
+      rows.add(random.longs(LENGTH, 3, 300).toArray());
+    }
     try (Scorer exact = Scorer.open(model, options);
         Scorer small = Scorer.open(model, options.withInt8(true));
-        BareSession bare = new BareSession(model);
         ScorerAdapter lora = exact.load(adapter(exact, 16, 1));
-        ScorerAdapter smallLora = small.load(adapter(small, 16, 1))) {
-      List<long[]> rows = new ArrayList<>();
+        ScorerAdapter smallLora = small.load(adapter(small, 16, 1));
+        BareSession bare = new BareSession(model, threads, rows, null);
+        BareSession bareLora =
+            new BareSession(model, threads, rows, adapter(exact, 16, 1).weights())) {
       List<float[]> pixels = new ArrayList<>();
       int side = exact.config().vision().imageSize();
       long[] imageRow = new long[exact.config().imageTokens() + 8];
       Arrays.fill(imageRow, 1, 1 + exact.config().imageTokens(), exact.config().imageTokenId());
       for (int i = 0; i < batch; i++) {
-        rows.add(random.longs(LENGTH, 3, 4000).toArray());
         pixels.add(tensor(1, 3 * side * side, 1).data());
       }
       List<long[]> imageRows = java.util.Collections.nCopies(batch, imageRow);
-      bare.fill(rows);
       Map<String, Runnable> loops = new TreeMap<>();
-      loops.put("1 text, bare session loop", bare::run);
+      loops.put("1 text, bare session", bare::run);
       loops.put("2 text, scorer", () -> exact.embedRows(exact.base(), true, rows, null));
-      loops.put("3 text, scorer, LoRA r16", () -> exact.embedRows(lora, true, rows, null));
-      loops.put("4 text, scorer, int8", () -> small.embedRows(small.base(), true, rows, null));
+      loops.put("3 text, bare session, LoRA r16", bareLora::run);
+      loops.put("4 text, scorer, LoRA r16", () -> exact.embedRows(lora, true, rows, null));
+      loops.put("5 text, scorer, int8", () -> small.embedRows(small.base(), true, rows, null));
       loops.put(
-          "5 text, scorer, int8, LoRA r16", () -> small.embedRows(smallLora, true, rows, null));
-      loops.put("6 image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
+          "6 text, scorer, int8, LoRA r16", () -> small.embedRows(smallLora, true, rows, null));
+      loops.put("7 image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
       loops.put(
-          "7 image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
-      loops.put("8 mining embedding", () -> exact.poolVision(pixels));
+          "8 image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
+      loops.put("9 mining embedding", () -> exact.poolVision(pixels));
+      requireSame(bare, exact.embedRows(exact.base(), true, rows, null));
+      requireSame(bareLora, exact.embedRows(lora, true, rows, null));
       Map<String, double[]> seconds = new TreeMap<>();
       for (int round = -3; round < rounds; round++) {
         for (Map.Entry<String, Runnable> loop : loops.entrySet()) {
@@ -161,7 +160,8 @@ public final class ScoringSpeed implements Callable<Integer> {
           "d 512, 8 layers, %d tokens, batch %d, %d thread(s), median of %d rounds, %s time%n%n",
           LENGTH, batch, threads, rounds, threads == 1 ? "processor" : "wall");
       System.out.println("| what | embeddings/s | over bare |\n|---|---|---|");
-      double reference = median(seconds.get("1 text, bare session loop"));
+      double reference = median(seconds.get("1 text, bare session"));
+      double referenceLora = median(seconds.get("3 text, bare session, LoRA r16"));
       seconds.forEach(
           (name, values) ->
               System.out.printf(
@@ -169,12 +169,26 @@ public final class ScoringSpeed implements Callable<Integer> {
                   "| %s | %.1f | %.3f |%n",
                   name.substring(2),
                   batch / median(values),
-                  reference / median(values)));
+                  (name.endsWith("LoRA r16") ? referenceLora : reference) / median(values)));
       float[][] one = exact.embedRows(exact.base(), true, rows, null);
       float[][] two = small.embedRows(small.base(), true, rows, null);
       System.out.printf(
           Locale.ROOT, "%nint8 cosine to fp32, random weights, mean: %.5f%n", meanCosine(one, two));
       swaps(exact);
+    }
+  }
+
+  /** A comparison of two loops that compute different things would say nothing. */
+  private static void requireSame(BareSession bare, float[][] vectors) {
+    bare.run();
+    float[] values = bare.embeddings();
+    int at = 0;
+    for (float[] vector : vectors) {
+      for (float value : vector) {
+        if (!(Math.abs(value - values[at++]) <= 1e-6)) {
+          throw new IllegalStateException("bare session and scorer do not agree");
+        }
+      }
     }
   }
 
@@ -344,69 +358,5 @@ public final class ScoringSpeed implements Callable<Integer> {
     double[] sorted = values.clone();
     Arrays.sort(sorted);
     return sorted[(int) Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-  }
-
-  /** What a careful person would write by hand: tensors made once, output in place. */
-  private final class BareSession implements AutoCloseable {
-    private final OrtEnvironment environment =
-        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "whetstream");
-    private final OrtSession session;
-    private final int width;
-    private Map<String, OnnxTensor> inputs;
-    private Map<String, OnnxTensor> outputs;
-
-    BareSession(Path model) throws OrtException {
-      try (Checkpoint checkpoint = Checkpoint.open(model);
-          OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
-        OnnxExporter exporter = new OnnxExporter(checkpoint, false);
-        options.setIntraOpNumThreads(threads);
-        options.setInterOpNumThreads(1);
-        options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
-        options.addConfigEntry(
-            "session.model_external_initializers_file_folder_path",
-            exporter.weightsFolder().toString());
-        session = environment.createSession(exporter.export(OnnxExporter.Graph.TEXT), options);
-        width = checkpoint.config().text().hiddenSize();
-      }
-    }
-
-    void fill(List<long[]> rows) throws OrtException {
-      LongBuffer ids = direct(8 * rows.size() * LENGTH).asLongBuffer();
-      LongBuffer last = direct(8 * rows.size()).asLongBuffer();
-      for (long[] row : rows) {
-        ids.put(row);
-        last.put(row.length - 1);
-      }
-      FloatBuffer result = direct(4 * rows.size() * width).asFloatBuffer();
-      inputs =
-          Map.of(
-              "ids",
-              OnnxTensor.createTensor(environment, ids.flip(), new long[] {rows.size(), LENGTH}),
-              "last",
-              OnnxTensor.createTensor(environment, last.flip(), new long[] {rows.size()}));
-      outputs =
-          Map.of(
-              "embedding",
-              OnnxTensor.createTensor(environment, result, new long[] {rows.size(), width}));
-    }
-
-    private static ByteBuffer direct(int bytes) {
-      return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
-    }
-
-    void run() {
-      try (OrtSession.Result ignored = session.run(inputs, outputs)) {
-        return;
-      } catch (OrtException e) {
-        throw new IllegalStateException(e);
-      }
-    }
-
-    @Override
-    public void close() throws OrtException {
-      inputs.values().forEach(OnnxTensor::close);
-      outputs.values().forEach(OnnxTensor::close);
-      session.close();
-    }
   }
 }

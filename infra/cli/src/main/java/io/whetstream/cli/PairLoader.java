@@ -91,12 +91,7 @@ final class PairLoader {
   }
 
   private long[] ids(String text, String where) {
-    // The image's placeholder is the one id that is no text: written out in a caption it says
-    // nothing, and the model would look for a second image.
-    long[] ids =
-        Arrays.stream(model.tokenizer().encode(text))
-            .filter(id -> id != model.config().imageTokenId())
-            .toArray();
+    long[] ids = model.tokenizer().encode(text);
     if (ids.length == 0) {
       throw new BadInputException(where + ": the caption is empty to the tokenizer");
     }

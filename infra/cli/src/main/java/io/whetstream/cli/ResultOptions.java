@@ -1,8 +1,13 @@
 package io.whetstream.cli;
 
+import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonSerializer;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.SerializerProvider;
+import com.fasterxml.jackson.databind.module.SimpleModule;
+import java.io.IOException;
 import java.io.PrintWriter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -18,7 +23,24 @@ public final class ResultOptions {
   private static final ObjectMapper JSON =
       new ObjectMapper()
           .disable(SerializationFeature.WRITE_DATES_AS_TIMESTAMPS)
-          .disable(SerializationFeature.FAIL_ON_EMPTY_BEANS);
+          .disable(SerializationFeature.FAIL_ON_EMPTY_BEANS)
+          .registerModule(
+              new SimpleModule()
+                  .addSerializer(Double.class, new FiniteOrNull())
+                  .addSerializer(double.class, new FiniteOrNull()));
+
+  /** JSON has no word for a number that is none; a reader understands null. */
+  private static final class FiniteOrNull extends JsonSerializer<Double> {
+    @Override
+    public void serialize(Double value, JsonGenerator out, SerializerProvider provider)
+        throws IOException {
+      if (Double.isFinite(value)) {
+        out.writeNumber(value);
+      } else {
+        out.writeNull();
+      }
+    }
+  }
 
   @Spec(Target.MIXEE)
   private CommandSpec spec;
@@ -54,8 +76,12 @@ public final class ResultOptions {
       out().println(text);
       return;
     }
+    out().println(json(result));
+  }
+
+  static String json(Object result) {
     try {
-      out().println(JSON.writeValueAsString(result));
+      return JSON.writeValueAsString(result);
     } catch (JsonProcessingException e) {
       throw new IllegalStateException("a result must be writable as JSON", e);
     }

@@ -26,6 +26,8 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
+import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -221,10 +223,7 @@ final class TrainCommand implements Callable<Integer> {
       } else {
         batch.forEach(pair -> trained.add(pair.id()));
       }
-      progress.at(
-          i + 1,
-          String.format(
-              Locale.ROOT, "loss %.3f + %.3f", report.lossContrastive(), report.lossNextToken()));
+      progress.at(i + 1, losses(report.lossContrastive(), report.lossNextToken()));
     }
     progress.done();
     if (skipped == steps) {
@@ -269,6 +268,16 @@ final class TrainCommand implements Callable<Integer> {
         badPairs.count(),
         loader.truncated(),
         out.toString());
+  }
+
+  /** Those that there are: a pair may have either kind of caption alone. */
+  static String losses(double contrastive, double nextToken) {
+    String finite =
+        DoubleStream.of(contrastive, nextToken)
+            .filter(Double::isFinite)
+            .mapToObj(loss -> String.format(Locale.ROOT, "%.3f", loss))
+            .collect(Collectors.joining(" + "));
+    return finite.isEmpty() ? "no finite loss" : "loss " + finite;
   }
 
   private String baseName() {

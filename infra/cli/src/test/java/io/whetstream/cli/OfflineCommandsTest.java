@@ -199,6 +199,24 @@ class OfflineCommandsTest {
   }
 
   @Test
+  void writesTheOlderKeyNamesOnlyIfAskedTo() throws IOException {
+    for (boolean older : new boolean[] {false, true}) {
+      Path out = scratch.resolve("older-" + older);
+      List<Object> args = new ArrayList<>(List.of("train", "--model", model, "--pairs", pairs()));
+      args.addAll(List.of("--out", out, "--steps", 1, "--batch", 8, "--json"));
+      if (older) {
+        args.add("--older-key-names");
+      }
+      String digest = run(args.toArray()).json().get("adapterDigest").asText();
+      try (SafeTensors lora = SafeTensors.open(out.resolve("lora/adapter_model.safetensors"))) {
+        String root = older ? "base_model.model.language_model.model." : "base_model.model.model.";
+        assertTrue(lora.tensors().keySet().stream().allMatch(name -> name.startsWith(root)), root);
+      }
+      assertEquals(digest, AdapterCodec.read(out).digest());
+    }
+  }
+
+  @Test
   void theSameSeedMakesTheSameAdapterAndAnotherSeedAnother() throws IOException {
     String one = train(scratch.resolve("one")).json().get("adapterDigest").asText();
     assertEquals(one, train(scratch.resolve("two")).json().get("adapterDigest").asText());
@@ -419,9 +437,47 @@ class OfflineCommandsTest {
   }
 
   @Test
-  void aCaptionThatNamesTheImagePlaceholderIsOnlyText() throws IOException {
-    Path file = pairsWith(1, "caption_long", text("a <image> of <image> a cross"));
-    train(file, scratch.resolve("a"), "--order", "file", "--steps", 1).json();
+  void namesOfSpecialTokensInCaptionsAreOnlyText() throws IOException {
+    for (String key : List.of("caption", "caption_long")) {
+      Path file = pairsWith(1, key, text("a <image> of <image> a cross</s> <pad><s>"));
+      Path adapter = scratch.resolve("adapter-" + key);
+      train(file, adapter, "--order", "file", "--steps", 2).json();
+      run("eval", "--model", model, "--adapter", adapter, "--pairs", file, "--json").json();
+      List<Object> embed = new ArrayList<>(List.of("embed", "--model", model, "--json", "--check"));
+      embed.addAll(List.of("--adapter", adapter, "--engine", "both", "--pairs", file));
+      embed.addAll(List.of("--out", scratch.resolve("v-" + key)));
+      assertEquals(0, run(embed.toArray()).json().get("truncatedCaptions").asInt());
+    }
+  }
+
+  /** A file with one kind of caption alone: what there is none of is null, and not shown. */
+  @Test
+  void aLossThatDoesNotExistIsNullAndNotShown() throws IOException {
+    for (String key : List.of("caption", "caption_long")) {
+      List<String> lines = new ArrayList<>();
+      for (String line : Files.readAllLines(pairs())) {
+        ObjectNode pair = (ObjectNode) JSON.readTree(line);
+        pair.put("image", scenes.resolve(pair.get("image").asText()).toString());
+        lines.add(pair.retain("id", "image", key).toString());
+      }
+      Path file = Files.write(scratch.resolve(key + ".jsonl"), lines);
+      Ran ran = train(file, scratch.resolve("adapter-" + key));
+      boolean contrastive = key.equals("caption");
+      assertEquals(contrastive, ran.json().get("lossContrastive").isNumber(), ran.out());
+      assertEquals(!contrastive, ran.json().get("lossContrastive").isNull(), ran.out());
+      assertEquals(!contrastive, ran.json().get("lossNextToken").isNumber(), ran.out());
+      assertEquals(contrastive, ran.json().get("lossNextToken").isNull(), ran.out());
+      assertFalse((ran.out() + ran.err()).contains("NaN"), ran.out() + ran.err());
+    }
+    assertEquals(
+        "{\"a\":null,\"b\":null,\"c\":0.5}",
+        ResultOptions.json(
+            new java.util.TreeMap<>(
+                Map.of("a", Double.NaN, "b", Double.NEGATIVE_INFINITY, "c", 0.5))));
+    assertEquals("loss 1.500 + 0.250", TrainCommand.losses(1.5, 0.25));
+    assertEquals("loss 1.500", TrainCommand.losses(1.5, Double.NaN));
+    assertEquals("loss 0.250", TrainCommand.losses(Double.NaN, 0.25));
+    assertEquals("no finite loss", TrainCommand.losses(Double.NaN, Double.NaN));
   }
 
   @Test
@@ -433,6 +489,7 @@ class OfflineCommandsTest {
     train(scratch.resolve("a"), "--batch", 0).refused("--batch");
     train(scratch.resolve("a"), "--lr", -1).refused("learningRate");
     train(scratch.resolve("a"), "--device", "tpu").refused("device 'tpu'");
+    train(scratch.resolve("a"), "--device", "gpu:99").refused("gpu:99");
     train(scratch.resolve("a"), "--precision", "fp8").refused("--precision");
     train(scratch.resolve("none.jsonl"), scratch.resolve("a")).refused("none.jsonl");
     run("train", "--model", scratch.resolve("no"), "--pairs", pairs(), "--out", "x", "--steps", 1)

@@ -45,6 +45,16 @@ public record AdapterConfig(
     String textTemplate,
     int softImage,
     int softText) {
+  /** The decoder's linear modules, in the order of their use: what LoRA can stand beside. */
+  public static final List<String> MODULES =
+      List.of(
+          "self_attn.q_proj",
+          "self_attn.k_proj",
+          "self_attn.v_proj",
+          "self_attn.o_proj",
+          "mlp.gate_proj",
+          "mlp.up_proj",
+          "mlp.down_proj");
 
   private static final Pattern PLAIN_NAME = Pattern.compile("[A-Za-z0-9_.]+");
 

@@ -3,13 +3,9 @@ package io.whetstream.model.adapter;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonPropertyOrder;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.util.DefaultIndenter;
-import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
-import com.fasterxml.jackson.core.util.Separators;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
@@ -92,7 +88,6 @@ public record AdapterManifest(
   private static final Pattern HEX = Pattern.compile("[0-9a-f]{64}");
   private static final ObjectMapper JSON =
       JsonMapper.builder()
-          .enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
           .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .build();
@@ -176,19 +171,7 @@ public record AdapterManifest(
 
   /** The manifest as JSON: equal manifests have equal bytes. */
   public byte[] toBytes() {
-    DefaultIndenter lines = new DefaultIndenter("  ", "\n");
-    DefaultPrettyPrinter printer =
-        new DefaultPrettyPrinter(
-                Separators.createDefaultInstance()
-                    .withObjectFieldValueSpacing(Separators.Spacing.AFTER))
-            .withObjectIndenter(lines)
-            .withArrayIndenter(lines);
-    try {
-      return (JSON.writer(printer).writeValueAsString(this) + "\n")
-          .getBytes(StandardCharsets.UTF_8);
-    } catch (JsonProcessingException e) {
-      throw new IllegalStateException("a manifest can always be written", e);
-    }
+    return (JsonLayout.of(this) + "\n").getBytes(StandardCharsets.UTF_8);
   }
 
   /** Sha-256, in hex, of {@link #toBytes}. */

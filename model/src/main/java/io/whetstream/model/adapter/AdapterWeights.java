@@ -153,7 +153,7 @@ public record AdapterWeights(
     TextConfig text = model.text();
     Set<String> missing = new TreeSet<>();
     for (int layer = 0; layer < text.layers() && config.rank() > 0; layer++) {
-      for (String suffix : LoraNames.MODULES) {
+      for (String suffix : AdapterConfig.MODULES) {
         String module = LoraNames.module(layer, suffix);
         if (config.targets(module)) {
           missing.add(module + ".lora_A.weight");

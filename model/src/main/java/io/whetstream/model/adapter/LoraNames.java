@@ -1,6 +1,5 @@
 package io.whetstream.model.adapter;
 
-import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -14,17 +13,6 @@ final class LoraNames {
       Pattern.compile(
           "(language_model\\.model\\.layers\\.(0|[1-9]\\d{0,5})"
               + "\\.(self_attn\\.[qkvo]_proj|mlp\\.(?:gate|up|down)_proj))\\.lora_(A|B)\\.weight");
-
-  /** The decoder's linear modules, in the order of their use. */
-  static final List<String> MODULES =
-      List.of(
-          "self_attn.q_proj",
-          "self_attn.k_proj",
-          "self_attn.v_proj",
-          "self_attn.o_proj",
-          "mlp.gate_proj",
-          "mlp.up_proj",
-          "mlp.down_proj");
 
   /** The parts of a canonical tensor name. */
   record Parsed(String module, int layer, String suffix, boolean isA) {

@@ -1,9 +1,5 @@
 package io.whetstream.model.adapter;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.util.DefaultIndenter;
-import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
-import com.fasterxml.jackson.core.util.Separators;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -62,7 +58,7 @@ final class PeftLayout {
     fields.put("task_type", "CAUSAL_LM");
     fields.put("use_dora", false);
     fields.put("use_rslora", config.rsLora());
-    return json(fields);
+    return JsonLayout.of(fields).getBytes(StandardCharsets.UTF_8);
   }
 
   private static Object number(double value) {
@@ -93,7 +89,7 @@ final class PeftLayout {
     for (int layer : layers(weights)) {
       byLayer.put(
           layer,
-          LoraNames.MODULES.stream()
+          AdapterConfig.MODULES.stream()
               .filter(suffix -> modules.contains(LoraNames.module(layer, suffix)))
               .toList());
     }
@@ -146,26 +142,11 @@ final class PeftLayout {
     fields.put("token_dim", vectors.shape()[1]);
     fields.put("tokenizer_kwargs", null);
     fields.put("tokenizer_name_or_path", null);
-    return json(fields);
+    return JsonLayout.of(fields).getBytes(StandardCharsets.UTF_8);
   }
 
   static byte[] promptTensors(FloatTensor vectors) {
     return new SafeTensorsWriter().metadata("format", "pt").add(PROMPT, vectors).toBytes();
-  }
-
-  private static byte[] json(Map<String, Object> fields) {
-    DefaultIndenter lines = new DefaultIndenter("  ", "\n");
-    DefaultPrettyPrinter printer =
-        new DefaultPrettyPrinter(
-                Separators.createDefaultInstance()
-                    .withObjectFieldValueSpacing(Separators.Spacing.AFTER))
-            .withObjectIndenter(lines)
-            .withArrayIndenter(lines);
-    try {
-      return JSON.writer(printer).writeValueAsString(fields).getBytes(StandardCharsets.UTF_8);
-    } catch (JsonProcessingException e) {
-      throw new IllegalStateException("a map of plain values can always be written", e);
-    }
   }
 
   /** The configuration in a PEFT LoRA file; prompts are not part of it. */

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import io.whetstream.model.BadInputException;
-import java.io.IOException;
+import io.whetstream.model.JsonObjects;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -92,16 +92,7 @@ final class ConfigReader {
       throw new BadInputException(
           file + ": no such file; a model is a Hugging Face directory with config.json");
     }
-    try {
-      JsonNode root = JSON.readTree(Files.readAllBytes(file));
-      if (!root.isObject()) {
-        throw new BadInputException(file + ": not a JSON object");
-      }
-      return root;
-    } catch (IOException e) {
-      String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
-      throw new BadInputException(file + ": not valid JSON: " + reason, e);
-    }
+    return JsonObjects.read(file);
   }
 
   private String family(JsonNode root) {

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import io.whetstream.model.BadInputException;
-import java.io.IOException;
+import io.whetstream.model.JsonObjects;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -70,31 +70,18 @@ public final class ImageProcessor {
   public static ImageProcessor open(Path modelDir) {
     Path file = modelDir.resolve(FILE);
     if (Files.isRegularFile(file)) {
-      return new ImageProcessor(file, parse(file));
+      return new ImageProcessor(file, JsonObjects.read(file));
     }
     Path newer = modelDir.resolve("processor_config.json");
     JsonNode inner =
         Files.isRegularFile(newer)
-            ? parse(newer).path("image_processor")
+            ? JsonObjects.read(newer).path("image_processor")
             : MissingNode.getInstance();
     if (!inner.isObject()) {
       throw new BadInputException(
           file + ": no such file; save the model with its image processor to get one");
     }
     return new ImageProcessor(newer, inner);
-  }
-
-  private static JsonNode parse(Path file) {
-    try {
-      JsonNode root = JSON.readTree(Files.readAllBytes(file));
-      if (!root.isObject()) {
-        throw new BadInputException(file + ": not a JSON object");
-      }
-      return root;
-    } catch (IOException e) {
-      String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
-      throw new BadInputException(file + ": not valid JSON: " + reason, e);
-    }
   }
 
   private BadInputException bad(String key, String reason) {

@@ -19,17 +19,6 @@ import java.util.TreeMap;
  * optimizer a handful of operations and the gradient a single array.
  */
 public final class AdapterLayout {
-  /** The decoder's linear modules in the order of the flat vector. */
-  private static final List<String> MODULES =
-      List.of(
-          "self_attn.q_proj",
-          "self_attn.k_proj",
-          "self_attn.v_proj",
-          "self_attn.o_proj",
-          "mlp.gate_proj",
-          "mlp.up_proj",
-          "mlp.down_proj");
-
   /** One tensor of the flat vector. */
   private record Part(String name, int rows, int columns, int offset) {
     int size() {
@@ -56,8 +45,8 @@ public final class AdapterLayout {
     int offset = 0;
     int adapted = 0;
     for (int layer = 0; layer < text.layers(); layer++) {
-      for (int m = 0; m < MODULES.size(); m++) {
-        String module = "language_model.model.layers." + layer + "." + MODULES.get(m);
+      for (int m = 0; m < AdapterConfig.MODULES.size(); m++) {
+        String module = "language_model.model.layers." + layer + "." + AdapterConfig.MODULES.get(m);
         int rank = config.targets(module) ? config.rank() : 0;
         adapted += rank > 0 ? 1 : 0;
         offset = add(module + ".lora_A.weight", rank, in[m], offset);

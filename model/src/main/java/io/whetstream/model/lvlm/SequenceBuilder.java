@@ -51,7 +51,7 @@ public final class SequenceBuilder {
   }
 
   private static long[] ids(TextTokenizer tokenizer, String words) {
-    return words.isBlank() ? new long[0] : tokenizer.encode(words);
+    return words.isBlank() ? new long[0] : tokenizer.encodePrompt(words);
   }
 
   public PromptTemplates templates() {
@@ -80,10 +80,10 @@ public final class SequenceBuilder {
    *
    * @param caption token ids without special tokens; cut at the end when the row would be longer
    *     than the model's positions (see {@link #maxCaption})
+   * @throws BadInputException if the caption holds the image token
    */
   public long[] textRow(long[] caption, boolean soft) {
-    int room = maxCaption(soft);
-    return row(text, caption.length > room ? Arrays.copyOf(caption, room) : caption, soft);
+    return row(text, cut(caption, maxCaption(soft)), soft);
   }
 
   /** The longest caption, in tokens, that a text row holds uncut. */
@@ -99,11 +99,24 @@ public final class SequenceBuilder {
   /**
    * The image row followed by a long caption and EOS, for the next-token loss; its first {@code
    * imageRow(soft).length} positions are the image row, so one forward gives embedding and loss.
+   *
+   * @throws BadInputException if the caption holds the image token
    */
   public long[] nextTokenRow(long[] caption, boolean soft) {
-    int room = maxLongCaption(soft);
-    long[] kept = caption.length > room ? Arrays.copyOf(caption, room) : caption;
+    long[] kept = cut(caption, maxLongCaption(soft));
     return concat(imageRow(soft), kept, new long[] {config.text().eosTokenId()});
+  }
+
+  private long[] cut(long[] caption, int room) {
+    for (long id : caption) {
+      if (id == config.imageTokenId()) {
+        throw new BadInputException(
+            "a caption holds token "
+                + id
+                + ", which stands for an image: encode captions with TextTokenizer.encode");
+      }
+    }
+    return caption.length > room ? Arrays.copyOf(caption, room) : caption;
   }
 
   private long[] row(Side side, long[] slot, boolean soft) {

@@ -5,25 +5,42 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.JsonObjects;
+import io.whetstream.model.checkpoint.ModelConfig;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.HashMap;
 import java.util.Map;
+import java.util.UUID;
 
 /**
  * A model's tokenizer, as {@code tokenizer.json} defines it. Nothing is downloaded, truncated or
  * padded, whatever that file or DJL's defaults say about it. Safe for use by several threads.
+ *
+ * <p>Special tokens (begin and end of sequence, padding, the image's placeholder) have names that
+ * anybody can write into a caption. {@link #encode} takes such a name as the characters it is made
+ * of; {@link #encodePrompt} is for text of one's own, where it means the token.
  */
 public final class TextTokenizer implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
 
+  private final Path file;
+  private final byte[] definition;
   private final HuggingFaceTokenizer tokenizer;
+  private final BitSet reserved;
   private final int bosId;
   private final int eosId;
+  private HuggingFaceTokenizer plain;
 
-  private TextTokenizer(HuggingFaceTokenizer tokenizer, Path directory) {
-    this.tokenizer = tokenizer;
+  private TextTokenizer(Path directory, Path file, ObjectNode definition) throws IOException {
+    this.file = file;
+    this.definition = JSON.writeValueAsBytes(definition);
+    this.tokenizer = make(this.definition);
+    this.reserved = reserved(directory, definition);
     this.bosId = special(directory, "bos_token");
     this.eosId = special(directory, "eos_token");
   }
@@ -39,45 +56,110 @@ public final class TextTokenizer implements AutoCloseable {
       throw new BadInputException(
           file + ": no such file; save the model with its fast tokenizer to get one");
     }
-    // DJL would otherwise bring in a length of its own.
-    Map<String, String> options = Map.of("truncation", "false", "padding", "false");
     try {
-      byte[] definition = plain(file);
-      return new TextTokenizer(
-          HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(definition), options),
-          directory);
+      ObjectNode definition = JsonObjects.read(file);
+      definition.putNull("truncation");
+      definition.putNull("padding");
+      return new TextTokenizer(directory, file, definition);
+    } catch (BadInputException e) {
+      throw e;
     } catch (IOException | RuntimeException e) {
-      if (e instanceof BadInputException bad) {
-        throw bad;
-      }
-      throw new BadInputException(file + ": not a usable tokenizer: " + firstLine(e), e);
+      throw unusable(file, e);
     }
   }
 
-  private static byte[] plain(Path file) throws IOException {
-    byte[] definition = Files.readAllBytes(file);
-    JsonNode root = JSON.readTree(definition);
-    if (!(root instanceof ObjectNode object)) {
-      throw new BadInputException(file + ": not a JSON object");
+  private static BadInputException unusable(Path file, Exception e) {
+    return new BadInputException(file + ": not a usable tokenizer: " + firstLine(e), e);
+  }
+
+  private static HuggingFaceTokenizer make(byte[] definition) throws IOException {
+    // DJL would otherwise bring in a length of its own.
+    Map<String, String> options = Map.of("truncation", "false", "padding", "false");
+    return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(definition), options);
+  }
+
+  /** Ids that text must not make: special tokens, and whatever the model takes for an image. */
+  private static BitSet reserved(Path directory, ObjectNode definition) {
+    BitSet ids = new BitSet();
+    for (JsonNode token : definition.path("added_tokens")) {
+      if (token.path("special").asBoolean()) {
+        ids.set(token.path("id").asInt());
+      }
     }
-    if (!object.hasNonNull("truncation") && !object.hasNonNull("padding")) {
-      return definition;
+    Path config = directory.resolve("config.json");
+    if (Files.isRegularFile(config)) {
+      ids.set(ModelConfig.read(config).imageTokenId());
     }
-    object.putNull("truncation");
-    object.putNull("padding");
-    return JSON.writeValueAsBytes(object);
+    return ids;
+  }
+
+  /**
+   * The same tokenizer with other names for reserved tokens, which no text can hold: their names of
+   * before are then text like any other. (Taking them out of the definition would move the ids of
+   * tokens added after them.)
+   */
+  private synchronized HuggingFaceTokenizer plain() {
+    if (plain == null) {
+      try {
+        plain = make(JSON.writeValueAsBytes(renamed()));
+      } catch (IOException | RuntimeException e) {
+        throw unusable(file, e);
+      }
+    }
+    return plain;
+  }
+
+  private JsonNode renamed() throws IOException {
+    JsonNode renamed = JSON.readTree(definition);
+    Map<String, String> names = new HashMap<>();
+    for (JsonNode token : renamed.path("added_tokens")) {
+      if (reserved.get(token.path("id").asInt())) {
+        String name = "reserved-" + UUID.randomUUID();
+        names.put(token.path("content").asText(), name);
+        ((ObjectNode) token).put("content", name);
+      }
+    }
+    ObjectNode model = (ObjectNode) renamed.path("model");
+    if (model.path("vocab") instanceof ObjectNode vocabulary) {
+      names.forEach(
+          (before, name) -> {
+            JsonNode id = vocabulary.remove(before);
+            if (id != null) {
+              vocabulary.set(name, id);
+            }
+          });
+    }
+    String unknown = names.get(model.path("unk_token").asText());
+    if (unknown != null) {
+      model.put("unk_token", unknown);
+    }
+    return renamed;
   }
 
   private static String firstLine(Exception e) {
     return String.valueOf(e.getMessage()).lines().findFirst().orElse("");
   }
 
-  /** Token ids of a text without special tokens before or after it. */
+  /**
+   * Token ids of somebody's text, a caption: no special token is put around it, and none comes from
+   * it, even where the text spells the name of one.
+   */
   public long[] encode(String text) {
+    long[] ids = encodePrompt(text);
+    return Arrays.stream(ids).anyMatch(id -> reserved.get((int) id))
+        ? plain().encode(text, false, false).getIds()
+        : ids;
+  }
+
+  /**
+   * Token ids of a text of one's own, a prompt: no special token is put around it, but where it
+   * spells the name of one, that token stands.
+   */
+  public long[] encodePrompt(String text) {
     return tokenizer.encode(text, false, false).getIds();
   }
 
-  /** Token ids of a text with the special tokens the tokenizer's template puts around it. */
+  /** {@link #encodePrompt} with the special tokens the tokenizer's template puts around it. */
   public long[] encodeWithSpecials(String text) {
     return tokenizer.encode(text, true, false).getIds();
   }
@@ -106,15 +188,10 @@ public final class TextTokenizer implements AutoCloseable {
     for (String name : new String[] {"tokenizer_config.json", "special_tokens_map.json"}) {
       Path file = directory.resolve(name);
       if (Files.isRegularFile(file)) {
-        JsonNode value;
-        try {
-          value = JSON.readTree(Files.readAllBytes(file)).path(key);
-        } catch (IOException e) {
-          throw new BadInputException(file + ": not valid JSON: " + firstLine(e), e);
-        }
+        JsonNode value = JsonObjects.read(file).path(key);
         String token = value.isObject() ? value.path("content").asText() : value.asText("");
         if (!token.isEmpty() && !value.isNull()) {
-          long[] ids = encode(token);
+          long[] ids = encodePrompt(token);
           if (ids.length == 1) {
             return Math.toIntExact(ids[0]);
           }
@@ -125,7 +202,10 @@ public final class TextTokenizer implements AutoCloseable {
   }
 
   @Override
-  public void close() {
+  public synchronized void close() {
     tokenizer.close();
+    if (plain != null) {
+      plain.close();
+    }
   }
 }

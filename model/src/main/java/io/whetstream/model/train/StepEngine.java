@@ -50,7 +50,7 @@ final class StepEngine implements AutoCloseable {
       double nextTokenAccuracy,
       double gradientNorm,
       int maskedNegatives,
-      float[] cosines,
+      double[] cosines,
       double[] gradient) {}
 
   StepEngine(Lvlm model, AdapterLayout layout, TrainingConfig config, float[] initial) {
@@ -159,7 +159,7 @@ final class StepEngine implements AutoCloseable {
           // The contrastive loss and its gradient towards every embedding.
           double lossContrastive = Double.NaN;
           int masked = 0;
-          float[] cosines = new float[0];
+          double[] cosines = new double[0];
           NDArray upstream = null;
           if (contrastive) {
             NDArray leaf = model.call("stack", embeddings).head();
@@ -185,7 +185,7 @@ final class StepEngine implements AutoCloseable {
             JniUtils.setGradMode(false);
             lossContrastive = scalar(result.get(0));
             masked = (int) result.get(2).toType(DataType.INT64, false).getLong();
-            cosines = result.get(1).toType(DataType.FLOAT32, false).toFloatArray();
+            cosines = result.get(1).toType(DataType.FLOAT64, false).toDoubleArray();
             backward(result.get(0), model.wide(step, weight(objective.contrastiveWeight()), ONE));
             upstream = leaf.getGradient();
           }

@@ -157,7 +157,7 @@ public final class Trainer implements AutoCloseable {
   }
 
   /** Share of rows (or columns) whose own entry is strictly above all that count as negatives. */
-  private static double recall(float[] cosines, boolean[] excluded, int n, boolean byImage) {
+  private static double recall(double[] cosines, boolean[] excluded, int n, boolean byImage) {
     if (cosines.length == 0) {
       return Double.NaN;
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.Golden;
+import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.DType;
@@ -91,7 +92,7 @@ class EnginesAgreeTest {
       };
       for (int[] c : cases) {
         List<String> modules =
-            c[0] == 3 ? List.of("self_attn.q_proj", "mlp.down_proj") : RandomAdapters.MODULES;
+            c[0] == 3 ? List.of("self_attn.q_proj", "mlp.down_proj") : AdapterConfig.MODULES;
         engines.compare(
             RandomAdapters.weights(engines.scorer.config(), 7 + c[0], c[0], modules, c[1], c[2]));
       }
@@ -105,7 +106,7 @@ class EnginesAgreeTest {
     try (Engines engines = new Engines(model)) {
       engines.compare(null);
       engines.compare(
-          RandomAdapters.weights(engines.scorer.config(), 3, 8, RandomAdapters.MODULES, 2, 3));
+          RandomAdapters.weights(engines.scorer.config(), 3, 8, AdapterConfig.MODULES, 2, 3));
     }
   }
 

@@ -14,16 +14,6 @@ import java.util.TreeMap;
 
 /** Adapters with random tensors for any model. */
 final class RandomAdapters {
-  static final List<String> MODULES =
-      List.of(
-          "self_attn.q_proj",
-          "self_attn.k_proj",
-          "self_attn.v_proj",
-          "self_attn.o_proj",
-          "mlp.gate_proj",
-          "mlp.up_proj",
-          "mlp.down_proj");
-
   private RandomAdapters() {}
 
   static AdapterWeights weights(

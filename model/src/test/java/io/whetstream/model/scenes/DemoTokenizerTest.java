@@ -53,7 +53,7 @@ class DemoTokenizerTest {
     }
     assertEquals(6, encode(PretrainingStream.IMAGE_PROMPT).length);
     assertEquals(6, encode(PretrainingStream.TEXT_PROMPT).length);
-    assertArrayEquals(new long[] {tokens.indexOf("<image>")}, encode("<image>"));
+    assertArrayEquals(new long[] {tokens.indexOf("<image>")}, tokenizer.encodePrompt("<image>"));
     assertEquals(tokens.size(), tokens.stream().distinct().count());
   }
 
@@ -100,6 +100,7 @@ class DemoTokenizerTest {
             "  two  leading,\ttab\nnewline \r\n end ",
             "left-of/right_of (a){b}[c]",
             "ﷺ ẞ İ",
+            "names of tokens: <image>,<image> <s></s> <pad> <unk>",
             "")) {
       assertEquals(text.toLowerCase(Locale.ROOT), tokenizer.decode(encode(text)), text);
     }

@@ -15,10 +15,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterEach;
@@ -90,9 +93,53 @@ class TextTokenizerGoldenTest {
     String text = expected.get("text").asText();
     long[] ids = ids(expected.get("ids"));
     assertArrayEquals(ids, tokenizer.encodeWithSpecials(text));
-    assertArrayEquals(ids(expected.get("ids_no_special")), tokenizer.encode(text));
+    assertArrayEquals(ids(expected.get("ids_no_special")), tokenizer.encodePrompt(text));
     assertEquals(expected.get("decoded_skip_special").asText(), tokenizer.decode(ids));
     assertEquals(expected.get("decoded_keep_special").asText(), tokenizer.decode(ids, false));
+  }
+
+  /**
+   * A caption of somebody else's: whatever it spells, no special token comes of it, its characters
+   * stay what they are, and text without such names has the ids Hugging Face gives it.
+   */
+  @TestFactory
+  Stream<DynamicTest> takesNamesOfSpecialTokensInCaptionsAsPlainText() throws IOException {
+    return expectations()
+        .map(
+            file ->
+                dynamicTest(
+                    file.getParent().getFileName().toString(),
+                    () -> {
+                      Path directory = file.getParent();
+                      Map<String, Long> specials = new TreeMap<>();
+                      JSON.readTree(directory.resolve("tokenizer.json").toFile())
+                          .get("added_tokens")
+                          .forEach(
+                              t -> specials.put(t.get("content").asText(), t.get("id").asLong()));
+                      try (TextTokenizer tokenizer = TextTokenizer.open(directory)) {
+                        for (JsonNode c : cases(file)) {
+                          String text = c.get("text").asText();
+                          if (specials.keySet().stream().noneMatch(text::contains)) {
+                            assertArrayEquals(ids(c.get("ids_no_special")), tokenizer.encode(text));
+                          }
+                        }
+                        specials.forEach((name, id) -> staysText(tokenizer, specials, name, id));
+                      }
+                    }));
+  }
+
+  private static void staysText(
+      TextTokenizer tokenizer, Map<String, Long> specials, String name, long id) {
+    String almost = name.substring(0, name.length() - 1);
+    boolean faithful = almost.equals(tokenizer.decode(tokenizer.encode(almost), false).strip());
+    for (String text : List.of(name, "a " + name + " b", "a," + name + name + "b")) {
+      assertTrue(LongStream.of(tokenizer.encodePrompt(text)).anyMatch(i -> i == id), text);
+      long[] ids = tokenizer.encode(text);
+      assertTrue(LongStream.of(ids).noneMatch(specials::containsValue), text);
+      if (faithful) {
+        assertEquals(text, tokenizer.decode(ids, false).strip());
+      }
+    }
   }
 
   @TestFactory

@@ -3,20 +3,16 @@ package io.whetstream.model.train;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.Golden;
+import io.whetstream.model.NativeMemory;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.text.TextTokenizer;
-import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import javax.management.ObjectName;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -29,7 +25,7 @@ class NativeMemoryTest {
 
   @Test
   @Tag("slow")
-  void residentMemoryIsFlatOverThreeThousandSteps() throws Exception {
+  void residentMemoryIsFlatOverThreeThousandSteps() {
     try (Fixture f = new Fixture();
         Trainer trainer = Trainer.create(f.model, f.tokenizer, TrainingConfig.defaults())) {
       long early = 0;
@@ -37,10 +33,10 @@ class NativeMemoryTest {
       for (int step = 1; step <= 3000; step++) {
         trainer.step(f.batch(step));
         if (step == 500) {
-          early = resident();
+          early = NativeMemory.resident();
         }
         if (step == 3000) {
-          late = resident();
+          late = NativeMemory.resident();
         }
       }
       System.out.printf(
@@ -51,7 +47,7 @@ class NativeMemoryTest {
   }
 
   @Test
-  void trainersThatAreClosedLeaveNothingBehind() throws Exception {
+  void trainersThatAreClosedLeaveNothingBehind() {
     try (Fixture f = new Fixture()) {
       long first = 0;
       long last = 0;
@@ -62,7 +58,7 @@ class NativeMemoryTest {
             trainer.step(f.batch(step));
           }
         }
-        last = resident();
+        last = NativeMemory.resident();
         if (round == 0) {
           first = last;
         }
@@ -72,44 +68,6 @@ class NativeMemoryTest {
           first / MEGABYTE, last / MEGABYTE);
       assertTrue(last - first < ALLOWED, (last - first) / MEGABYTE + " MB more");
     }
-  }
-
-  /**
-   * Bytes of this process in memory, without the Java heap: that grows and shrinks as the collector
-   * sees fit.
-   */
-  private static long resident() throws Exception {
-    System.gc();
-    String heap =
-        (String)
-            ManagementFactory.getPlatformMBeanServer()
-                .invoke(
-                    new ObjectName("com.sun.management:type=DiagnosticCommand"),
-                    "gcHeapInfo",
-                    null,
-                    null);
-    long begin = Long.MAX_VALUE;
-    long end = 0;
-    Matcher address = Pattern.compile("0x([0-9a-f]+)[,)]").matcher(heap.split("Metaspace", 2)[0]);
-    while (address.find()) {
-      long at = Long.parseLong(address.group(1), 16);
-      begin = Math.min(begin, at);
-      end = Math.max(end, at);
-    }
-    assertTrue(begin < end, heap);
-    long kilobytes = 0;
-    boolean outside = false;
-    Pattern mapping = Pattern.compile("([0-9a-f]+)-[0-9a-f]+ .*");
-    for (String line : Files.readAllLines(Path.of("/proc/self/smaps"))) {
-      Matcher map = mapping.matcher(line);
-      if (map.matches()) {
-        long at = Long.parseUnsignedLong(map.group(1), 16);
-        outside = Long.compareUnsigned(at, begin) < 0 || Long.compareUnsigned(at, end) >= 0;
-      } else if (outside && line.startsWith("Rss:")) {
-        kilobytes += Long.parseLong(line.replaceAll("[^0-9]", ""));
-      }
-    }
-    return kilobytes * 1024;
   }
 
   private static final class Fixture implements AutoCloseable {

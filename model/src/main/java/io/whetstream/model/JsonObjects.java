@@ -1,0 +1,31 @@
+package io.whetstream.model;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** JSON files of a model directory. */
+public final class JsonObjects {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private JsonObjects() {}
+
+  /**
+   * Reads a file that holds one JSON object.
+   *
+   * @throws BadInputException naming the file, if it cannot be read or holds something else
+   */
+  public static ObjectNode read(Path file) {
+    try {
+      if (JSON.readTree(Files.readAllBytes(file)) instanceof ObjectNode object) {
+        return object;
+      }
+      throw new BadInputException(file + ": not a JSON object");
+    } catch (IOException e) {
+      String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+      throw new BadInputException(file + ": not valid JSON: " + reason, e);
+    }
+  }
+}
