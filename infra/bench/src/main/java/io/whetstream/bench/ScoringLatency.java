@@ -45,10 +45,12 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Future;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.function.ToDoubleFunction;
@@ -56,6 +58,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -68,8 +71,24 @@ import picocli.CommandLine.Option;
  * soon queries and adapters take effect, and how soon alerts are written and visible, with
  * exactly-once and with at-least-once delivery. Clocks are one and the same.
  */
-@Command(name = "scoring-latency")
+@Command(name = "scoring-latency", mixinStandardHelpOptions = true)
 public final class ScoringLatency implements Callable<Integer> {
+  /** What one run measures; each takes a few minutes at most. */
+  enum Measure {
+    /** How soon queries that are registered, changed and removed take effect. */
+    QUERIES,
+    /** How soon an adapter serves, and for how long its flip holds everything up. */
+    ADAPTERS,
+    /** Capacity, and from item to alert at half of it. */
+    ALERTS
+  }
+
+  @Option(names = "--measure", split = ",", defaultValue = "QUERIES,ADAPTERS,ALERTS")
+  private Set<Measure> measures;
+
+  @Option(names = "--delivery", split = ",", defaultValue = "exactly-once,at-least-once")
+  private List<String> deliveries;
+
   @Option(names = "--queries", defaultValue = "1000")
   private int queries;
 
@@ -101,7 +120,10 @@ public final class ScoringLatency implements Callable<Integer> {
 
   /** Runs the measurement. */
   public static void main(String[] args) {
-    System.exit(new CommandLine(new ScoringLatency()).execute(args));
+    System.exit(
+        new CommandLine(new ScoringLatency())
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .execute(args));
   }
 
   @Override
@@ -118,8 +140,9 @@ public final class ScoringLatency implements Callable<Integer> {
               new ByteArraySerializer(),
               new ByteArraySerializer())) {
         producer = own;
-        measure("exactly-once", true);
-        measure("at-least-once", false);
+        for (String delivery : deliveries) {
+          measure(delivery);
+        }
       }
     } finally {
       try (var files = Files.walk(work)) {
@@ -129,7 +152,7 @@ public final class ScoringLatency implements Callable<Integer> {
     return 0;
   }
 
-  private void measure(String delivery, boolean changing) throws Exception {
+  private void measure(String delivery) throws Exception {
     String name = "score-" + delivery;
     topics = new Topics(delivery + ".");
     try (Admin admin = KafkaConnection.of(runtime.bootstrapServers()).admin()) {
@@ -140,7 +163,7 @@ public final class ScoringLatency implements Callable<Integer> {
     }
     // The one query whose alerts are timed: it matches every item, once each.
     query("every", "a red circle", -1);
-    announce(1);
+    announce(1, store(1));
     producer.flush();
     LocalJob job =
         runtime.submit(name, environment -> ScoreJob.build(environment, config(name, delivery)));
@@ -148,19 +171,23 @@ public final class ScoringLatency implements Callable<Integer> {
         Reader committed = new Reader("read_committed")) {
       item();
       await("the job scores", () -> !committed.alerts.isEmpty());
-      if (changing) {
+      if (measures.contains(Measure.QUERIES)) {
         queryChanges();
-        adapterSwaps(uncommitted);
       }
-      double capacity = capacity(committed);
-      System.out.printf(
-          Locale.ROOT,
-          "%s: capacity %.0f items/s at %d queries, parallelism %d%n",
-          delivery,
-          capacity,
-          queries + 1,
-          parallelism);
-      atHalf(delivery, capacity, job, uncommitted, committed);
+      if (measures.contains(Measure.ADAPTERS)) {
+        adapterSwaps(name, uncommitted);
+      }
+      if (measures.contains(Measure.ALERTS)) {
+        double capacity = capacity(committed);
+        System.out.printf(
+            Locale.ROOT,
+            "%s: capacity %.0f items/s at %d queries, parallelism %d%n",
+            delivery,
+            capacity,
+            queries + 1,
+            parallelism);
+        atHalf(delivery, capacity, job, uncommitted, committed);
+      }
     }
     runtime.cancel(job);
   }
@@ -193,11 +220,12 @@ public final class ScoringLatency implements Callable<Integer> {
   // ---- what is sent
 
   private <T extends StreamRecord> void send(String topic, RecordType<T> type, T record) {
-    producer.send(
-        new ProducerRecord<>(
-            topic,
-            record.key().getBytes(StandardCharsets.UTF_8),
-            RecordFormat.json().codec(type, topic).encode(record)));
+    send(topic, record.key(), RecordFormat.json().codec(type, topic).encode(record));
+  }
+
+  private void send(String topic, String key, byte[] value) {
+    Future<RecordMetadata> unused =
+        producer.send(new ProducerRecord<>(topic, key.getBytes(StandardCharsets.UTF_8), value));
   }
 
   private void query(String id, String text, double minScore) {
@@ -236,10 +264,17 @@ public final class ScoringLatency implements Callable<Integer> {
     return Long.parseLong(alert.itemId().substring(alert.itemId().indexOf('/') + 1));
   }
 
-  private AdapterArtifact announce(int n) {
+  private Path at(AdapterArtifact artifact) {
+    return runtime.adapters().resolve("adapters").resolve(artifact.digest());
+  }
+
+  private AdapterArtifact store(int n) {
     AdapterArtifact artifact = adapter(n);
-    Path at = runtime.adapters().resolve("adapters").resolve(artifact.digest());
-    AdapterCodec.write(at, artifact);
+    AdapterCodec.write(at(artifact), artifact);
+    return artifact;
+  }
+
+  private void announce(int n, AdapterArtifact artifact) {
     send(
         topics.adapters(),
         RecordType.ADAPTER,
@@ -251,13 +286,12 @@ public final class ScoringLatency implements Callable<Integer> {
             artifact.manifest().manifestDigest(),
             null,
             artifact.manifest().baseDigest(),
-            at.toString(),
+            at(artifact).toString(),
             n,
             0,
             Map.of(),
             System.currentTimeMillis()));
     producer.flush();
-    return artifact;
   }
 
   private static AdapterArtifact adapter(int n) {
@@ -328,14 +362,7 @@ public final class ScoringLatency implements Callable<Integer> {
             .add(timed(statuses, id, () -> query(id, caption + " and a star", 0.999)));
         millis
             .computeIfAbsent("removed", any -> new ArrayList<>())
-            .add(
-                timed(
-                    statuses,
-                    id,
-                    () ->
-                        producer.send(
-                            new ProducerRecord<>(
-                                topics.queries(), id.getBytes(StandardCharsets.UTF_8), null))));
+            .add(timed(statuses, id, () -> send(topics.queries(), id, null)));
       }
     }
     millis.forEach(
@@ -353,13 +380,13 @@ public final class ScoringLatency implements Callable<Integer> {
   }
 
   /** From announcing an adapter until the first item is scored with it. */
-  private void adapterSwaps(Reader alerts) {
+  private void adapterSwaps(String job, Reader alerts) {
     List<Double> millis = new ArrayList<>();
     List<Double> flips = new ArrayList<>();
     for (int n = 2; n < 2 + swaps; n++) {
-      AdapterArtifact[] announced = new AdapterArtifact[1];
+      AdapterArtifact announced = store(n);
       long start = System.currentTimeMillis();
-      announced[0] = announce(n);
+      announce(n, announced);
       long[] next = {0};
       await(
           "adapter " + n + " serves",
@@ -368,10 +395,10 @@ public final class ScoringLatency implements Callable<Integer> {
               next[0] = System.nanoTime() + 50_000_000;
               item();
             }
-            return alerts.firstOf(announced[0].digest()) > 0;
+            return alerts.firstOf(announced.digest()) > 0;
           });
-      millis.add((double) alerts.firstOf(announced[0].digest()) - start);
-      flips.add(runtime.metrics().max("score-exactly-once", "lastFlipMicros").orElse(Double.NaN));
+      millis.add((double) alerts.firstOf(announced.digest()) - start);
+      flips.add(runtime.metrics().max(job, "lastFlipMicros").orElse(Double.NaN));
     }
     long start = System.currentTimeMillis();
     String back = adapter(1).digest();

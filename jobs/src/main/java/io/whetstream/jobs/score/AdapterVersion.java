@@ -10,7 +10,8 @@ import io.whetstream.model.onnx.ScorerAdapter;
  * @param n number within the epoch
  * @param digest content digest; for the base model {@code "base"}
  */
-record AdapterVersion(long epoch, long n, String digest) implements Comparable<AdapterVersion> {
+public record AdapterVersion(long epoch, long n, String digest)
+    implements Comparable<AdapterVersion> {
   /** The base model, before every adapter. */
   static final AdapterVersion BASE = new AdapterVersion(-1, -1, ScorerAdapter.BASE);
 

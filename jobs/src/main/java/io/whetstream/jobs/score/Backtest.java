@@ -12,6 +12,8 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 
 /**
  * Runs queries over the items that are still retained, for the command {@code backtest}: what would
@@ -38,7 +40,8 @@ public final class Backtest implements AutoCloseable {
    * @param refused why the query cannot be used under this adapter, or an empty text
    * @param thresholds effective, by kind
    * @param items items looked at
-   * @param unusable items that could not be read as image or text
+   * @param unusable items whose image cannot be had any more or cannot be read, and texts that
+   *     cannot be embedded
    * @param matches items that match
    * @param best the matches with the best margin, best first
    */
@@ -149,17 +152,8 @@ public final class Backtest implements AutoCloseable {
     // Thresholds from the calibration alone: the result must not depend on what else is replayed.
     MatchEngine.Settings settings =
         new MatchEngine.Settings(live.batchSize(), live.slice(), live.maxQueries(), 0, 0);
-    try (MatrixProduct product = new MatrixProduct(replay.embedder().dimension());
-        MatchEngine engine =
-            new MatchEngine(
-                replay.embedder(),
-                new WatchlistTable(replay.embedder().dimension()),
-                product,
-                null,
-                settings,
-                wanted -> replay.load(wanted),
-                Runnable::run,
-                tally)) {
+    try (MatchEngine engine =
+        MatchEngine.alone(replay.embedder(), settings, wanted -> replay.load(wanted), tally)) {
       engine.start(replay.load(version));
       queries.forEach(query -> engine.upsert(WatchedQuery.of(query), false));
       while (engine.hasWork()) {
@@ -198,19 +192,18 @@ public final class Backtest implements AutoCloseable {
   private void match(MatchEngine engine, List<Item> batch, Tally tally) {
     List<Item> items = new ArrayList<>();
     List<MatchEngine.Prepared> prepared = new ArrayList<>();
-    for (Item item : batch) {
+    // Those of a batch are fetched together.
+    for (CompletableFuture<Item> whole : batch.stream().map(replay::withImage).toList()) {
       tally.items++;
       try {
+        Item item = whole.join();
         float[] pixels =
             item.image() == null
                 ? null
                 : replay.embedder().pixels(item.image(), item.at().toString());
-        if (pixels == null && item.text() == null) {
-          throw new BadInputException("its image is only a URI");
-        }
         prepared.add(new MatchEngine.Prepared(pixels, item.text()));
         items.add(item);
-      } catch (BadInputException e) {
+      } catch (BadInputException | CompletionException e) {
         tally.unusable++;
       }
     }

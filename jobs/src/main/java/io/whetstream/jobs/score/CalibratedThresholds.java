@@ -3,6 +3,7 @@ package io.whetstream.jobs.score;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.adapter.Calibration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,13 +19,20 @@ final class CalibratedThresholds {
 
   private final AdapterVersion version;
   private final Map<String, KindThresholds> byName = new HashMap<>();
-  private final Map<String, Map<Double, Float>> settled = new HashMap<>();
+  private final Map<MatchKind, KindThresholds> byKind = new EnumMap<>(MatchKind.class);
+  private final Map<MatchKind, Map<Double, Float>> settled = new EnumMap<>(MatchKind.class);
   private long sampled;
   private long sampledAtSettling;
 
   CalibratedThresholds(AdapterVersion version, Calibration calibration) {
     this.version = version;
     calibration.curves().forEach((kind, known) -> byName.put(kind, new KindThresholds(known)));
+    for (MatchKind kind : MatchKind.values()) {
+      KindThresholds known = byName.get(name(kind));
+      if (known != null) {
+        byKind.put(kind, known);
+      }
+    }
   }
 
   /** The name under which calibrations list a kind: a cosine does not know which side is which. */
@@ -38,7 +46,7 @@ final class CalibratedThresholds {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
-      if (!byName.containsKey(name(kind))) {
+      if (!byKind.containsKey(kind)) {
         return "adapter "
             + version
             + " has no calibration for "
@@ -55,7 +63,7 @@ final class CalibratedThresholds {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
-      KindThresholds known = byName.get(name(kind));
+      KindThresholds known = byKind.get(kind);
       if (!known.supports(query.maxFalsePositiveRate())) {
         return "maxFalsePositiveRate "
             + query.maxFalsePositiveRate()
@@ -75,20 +83,19 @@ final class CalibratedThresholds {
     if (query.minScore() != null) {
       return query.minScore().floatValue();
     }
-    String name = name(kind);
     return settled
-        .computeIfAbsent(name, any -> new HashMap<>())
+        .computeIfAbsent(kind, any -> new HashMap<>())
         .computeIfAbsent(
-            query.maxFalsePositiveRate(), rate -> (float) byName.get(name).threshold(rate));
+            query.maxFalsePositiveRate(), rate -> (float) byKind.get(kind).threshold(rate));
   }
 
   boolean samples(MatchKind kind) {
-    return byName.containsKey(name(kind));
+    return byKind.containsKey(kind);
   }
 
   /** Adds a live score. */
   void sample(MatchKind kind, float score) {
-    byName.get(name(kind)).sample(score);
+    byKind.get(kind).sample(score);
     sampled++;
   }
 

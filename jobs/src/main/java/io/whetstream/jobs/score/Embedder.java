@@ -6,7 +6,7 @@ import java.util.List;
  * What the scoring job needs of a model: vectors of unit length under a named adapter. Thread-safe;
  * one per process and model.
  */
-interface Embedder extends AutoCloseable {
+public interface Embedder extends AutoCloseable {
   int dimension();
 
   /** Hexadecimal digest of the base model. */

@@ -13,6 +13,7 @@ import io.whetstream.model.adapter.Calibration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletionException;
 
 /**
  * Computes alerts again from Kafka and the registry, for the command {@code explain}. Not
@@ -62,9 +63,26 @@ public final class Explainer implements AutoCloseable {
 
   /** Computes an alert again under the adapter it carries and under the one published now. */
   public Explanation explain(Alert alert) {
-    Optional<Item> item = replay.at(RecordType.ITEM, alert.itemAt());
-    if (item.isEmpty() || !alert.itemDigest().equals(MatchedItem.itemDigest(item.get()))) {
+    Optional<Item> read = replay.at(RecordType.ITEM, alert.itemAt());
+    if (read.isEmpty()) {
       return missing(alert, "item", alert.itemAt().toString());
+    }
+    Item item;
+    try {
+      item = replay.withImage(read.get()).join();
+    } catch (CompletionException e) {
+      return Explanation.notRetained(
+          alert.alertId(),
+          alert.adapterDigest(),
+          "not retained: the item's image: " + Reasons.of(e));
+    }
+    if (!alert.itemDigest().equals(ItemContent.digest(item))) {
+      return missing(
+          alert,
+          "item",
+          read.get().image() == null && item.image() != null
+              ? item.imageUri()
+              : alert.itemAt().toString());
     }
     Optional<SimilarityQuery> query = replay.at(RecordType.QUERY, alert.queryAt());
     if (query.isEmpty()) {
@@ -87,7 +105,7 @@ public final class Explainer implements AutoCloseable {
     boolean reproduces = true;
     try (Embedder.Adapter adapter = then.adapter()) {
       for (Alert.Score score : alert.scores()) {
-        double again = score(adapter, score.kind(), item.get(), watched);
+        double again = score(adapter, score.kind(), item, watched);
         reproduces &= Math.abs(again - score.score()) <= Explanation.TOLERANCE;
         comparisons.add(
             new Comparison(
@@ -103,7 +121,7 @@ public final class Explainer implements AutoCloseable {
     boolean holds = false;
     try (Embedder.Adapter adapter = now.adapter()) {
       for (Alert.Score score : alert.scores()) {
-        double again = score(adapter, score.kind(), item.get(), watched);
+        double again = score(adapter, score.kind(), item, watched);
         double threshold = threshold(now.calibration(), score.kind(), watched);
         Verdict verdict = Explanation.verdict(again, threshold);
         holds |= verdict == Verdict.HOLDS || verdict == Verdict.TIE;

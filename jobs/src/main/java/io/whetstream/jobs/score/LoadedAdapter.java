@@ -7,7 +7,8 @@ import io.whetstream.model.adapter.Calibration;
  *
  * @param adapter belongs to the receiver, who closes it
  */
-record LoadedAdapter(AdapterVersion version, Embedder.Adapter adapter, Calibration calibration) {
+public record LoadedAdapter(
+    AdapterVersion version, Embedder.Adapter adapter, Calibration calibration) {
 
   /**
    * Reads and verifies an adapter. May block; called off the processing thread.
@@ -15,7 +16,7 @@ record LoadedAdapter(AdapterVersion version, Embedder.Adapter adapter, Calibrati
    * <p>Throws {@link io.whetstream.model.BadInputException} with the reason if the adapter cannot
    * be used.
    */
-  interface Loader {
+  public interface Loader {
     LoadedAdapter load(AdapterVersion wanted) throws Exception;
   }
 }

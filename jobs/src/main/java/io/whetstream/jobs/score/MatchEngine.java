@@ -19,7 +19,7 @@ import java.util.concurrent.Executor;
  * query of this subtask has its vector under the new digest; so both vectors of every comparison
  * carry the same digest.
  */
-final class MatchEngine implements AutoCloseable {
+public final class MatchEngine implements AutoCloseable {
   /**
    * @param batchSize most items of a micro-batch
    * @param slice most contents embedded between two micro-batches
@@ -27,20 +27,30 @@ final class MatchEngine implements AutoCloseable {
    * @param nearest how many other queries an alert names
    * @param samples scores sampled per product for the live sketches
    */
-  record Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {}
+  public record Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {}
 
-  /** An item ready to be embedded: pixels, text or both. */
-  record Prepared(float[] pixels, String text) {}
+  /**
+   * An item ready to be embedded.
+   *
+   * @param pixels as {@link Embedder#pixels} gives them, or null
+   * @param text or null; one of the two is given
+   */
+  public record Prepared(float[] pixels, String text) {}
 
-  /** One comparison of a match. */
-  record KindScore(MatchKind kind, float score, double threshold) {
-    boolean holds() {
+  /**
+   * One comparison of a match.
+   *
+   * @param score cosine
+   * @param threshold from which it holds
+   */
+  public record KindScore(MatchKind kind, float score, double threshold) {
+    public boolean holds() {
       return score >= threshold;
     }
   }
 
   /** Another query near an item that matched. */
-  record Neighbour(String queryId, MatchKind kind, float score) {}
+  public record Neighbour(String queryId, MatchKind kind, float score) {}
 
   /**
    * An item that matches a query in at least one kind.
@@ -48,10 +58,11 @@ final class MatchEngine implements AutoCloseable {
    * @param item index in the micro-batch
    * @param scores every comparison that was made of the two, best margin first
    */
-  record Match(int item, WatchedQuery query, List<KindScore> scores, List<Neighbour> nearest) {}
+  public record Match(
+      int item, WatchedQuery query, List<KindScore> scores, List<Neighbour> nearest) {}
 
   /** An item that could not be embedded. */
-  record Failure(int item, String reason) {}
+  public record Failure(int item, String reason) {}
 
   /**
    * Result of a micro-batch, all of it under one adapter.
@@ -59,7 +70,7 @@ final class MatchEngine implements AutoCloseable {
    * @param imageVectors by item index, null where the item has no image
    * @param textVectors by item index, null where the item has no text
    */
-  record Outcome(
+  public record Outcome(
       AdapterVersion version,
       List<Match> matches,
       List<Failure> failures,
@@ -67,13 +78,26 @@ final class MatchEngine implements AutoCloseable {
       float[][] textVectors) {}
 
   /** What happens beside matching. Called on the engine's thread. */
-  interface Events {
+  public interface Events {
+    /**
+     * A query takes effect, or the rate it gets has changed.
+     *
+     * @param thresholds the scores from which it matches
+     * @param note what has to be said about its rate; may be empty
+     */
     void queryAccepted(WatchedQuery query, Map<MatchKind, Double> thresholds, String note);
 
+    /** A query is not compared: what it would take is in the reason. */
     void queryRefused(WatchedQuery query, String reason);
 
+    /** An adapter cannot be used; the one in use stays. */
     void adapterRefused(AdapterVersion version, String reason);
 
+    /**
+     * Another adapter serves.
+     *
+     * @param nanos how long matching was held up by it
+     */
     void flipped(AdapterVersion from, AdapterVersion to, long nanos);
   }
 
@@ -84,6 +108,9 @@ final class MatchEngine implements AutoCloseable {
   private final ItemMatcher matcher;
   private final Settings settings;
   private final Events events;
+
+  /** Closed with the engine; null if the product is shared. */
+  private MatrixProduct ownProduct;
 
   private AdapterVectors serving;
   private CalibratedThresholds thresholds;
@@ -115,10 +142,30 @@ final class MatchEngine implements AutoCloseable {
             settings.samples());
   }
 
+  /**
+   * An engine with a watchlist of its own, which also reads adapters on the thread that calls it.
+   */
+  public static MatchEngine alone(
+      Embedder embedder, Settings settings, LoadedAdapter.Loader loader, Events events) {
+    MatrixProduct product = new MatrixProduct(embedder.dimension());
+    MatchEngine engine =
+        new MatchEngine(
+            embedder,
+            new WatchlistTable(embedder.dimension()),
+            product,
+            null,
+            settings,
+            loader,
+            Runnable::run,
+            events);
+    engine.ownProduct = product;
+    return engine;
+  }
+
   // ---- adapters
 
   /** Begins with an adapter. Must be called once, before anything else. */
-  void start(LoadedAdapter first) {
+  public void start(LoadedAdapter first) {
     if (serving != null) {
       throw new IllegalStateException("started already");
     }
@@ -131,7 +178,7 @@ final class MatchEngine implements AutoCloseable {
     return serving != null;
   }
 
-  AdapterVersion serving() {
+  public AdapterVersion serving() {
     return serving.version();
   }
 
@@ -144,7 +191,7 @@ final class MatchEngine implements AutoCloseable {
    * Asks for another adapter. One re-embedding runs at a time; what was asked for before and has
    * not begun is forgotten.
    */
-  void switchTo(AdapterVersion version) {
+  public void switchTo(AdapterVersion version) {
     change.ask(version);
   }
 
@@ -185,7 +232,7 @@ final class MatchEngine implements AutoCloseable {
    *     supported rate if the present calibration does not support its own, as it would have
    *     without the restart
    */
-  void upsert(WatchedQuery query, boolean acceptedBefore) {
+  public void upsert(WatchedQuery query, boolean acceptedBefore) {
     if (!watchlist.offer(query, acceptedBefore)) {
       events.queryRefused(
           query,
@@ -204,12 +251,17 @@ final class MatchEngine implements AutoCloseable {
     return watchlist.isActive(id);
   }
 
-  int activeQueries() {
+  public int activeQueries() {
     return watchlist.active().size();
   }
 
   int pendingQueries() {
     return watchlist.pendingQueries();
+  }
+
+  /** Direct memory of the vectors of all adapters that are open, in bytes. */
+  public long watchlistBytes() {
+    return table.bytes();
   }
 
   private void embedPending() {
@@ -285,12 +337,12 @@ final class MatchEngine implements AutoCloseable {
   // ---- work between micro-batches
 
   /** Whether {@link #work} has something to do now or is waiting for something to finish. */
-  boolean hasWork() {
+  public boolean hasWork() {
     return watchlist.pendingQueries() > 0 || change.isUnderWay();
   }
 
   /** Does one slice of what is due. */
-  void work() {
+  public void work() {
     if (watchlist.pendingQueries() > 0) {
       embedPending();
     }
@@ -306,7 +358,7 @@ final class MatchEngine implements AutoCloseable {
   // ---- matching
 
   /** Compares a micro-batch of at most {@code batchSize} items with the watchlist. */
-  Outcome match(List<Prepared> items) {
+  public Outcome match(List<Prepared> items) {
     return matcher.match(serving, thresholds, items);
   }
 
@@ -327,6 +379,9 @@ final class MatchEngine implements AutoCloseable {
     if (serving != null) {
       table.leave(serving, false);
       serving = null;
+    }
+    if (ownProduct != null) {
+      ownProduct.close();
     }
   }
 }

@@ -3,7 +3,6 @@ package io.whetstream.jobs.score;
 import io.whetstream.connectors.records.Alert;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.Item;
-import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.connectors.types.Read;
 import java.nio.charset.StandardCharsets;
 
@@ -19,16 +18,13 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
   /**
    * What is raised for a match.
    *
-   * @param read the item
+   * @param content of the item
    * @param version the adapter that both sides were embedded with
    * @param now processing time, epoch milliseconds
    */
   static MatchedItem of(
-      Read<Item> read,
-      MatchEngine.Match match,
-      AdapterVersion version,
-      Embedder embedder,
-      long now) {
+      ItemContent content, MatchEngine.Match match, AdapterVersion version, long now) {
+    Read<Item> read = content.read();
     Item item = read.value();
     WatchedQuery query = match.query();
     Alert alert =
@@ -36,7 +32,7 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
             alertId(read.at(), query.id(), query.revision(), version.digest()),
             item.id(),
             read.at(),
-            itemDigest(item),
+            content.digest(),
             query.id(),
             query.revision(),
             query.at(),
@@ -44,7 +40,7 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
             version.digest(),
             version.epoch(),
             version.n(),
-            embedder.baseDigest(),
+            content.baseDigest(),
             match.scores().stream()
                 .map(s -> new Alert.Score(s.kind(), s.score(), s.threshold()))
                 .toList(),
@@ -57,21 +53,8 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
             now);
     return new MatchedItem(
         alert,
-        match.scores().get(0).kind().itemSide() == Side.IMAGE
-            ? embedder.group(item.image(), read.at().toString())
-            : ContentGroup.of(item.text()),
+        content.group(match.scores().get(0).kind().itemSide()),
         query.coolDownMillis() == null ? -1 : query.coolDownMillis());
-  }
-
-  /** SHA-256 over the contents of an item: of the image, of the text, or of both digests. */
-  static String itemDigest(Item item) {
-    String image = item.image() == null ? null : Digests.sha256(item.image());
-    String text =
-        item.text() == null ? null : Digests.sha256(item.text().getBytes(StandardCharsets.UTF_8));
-    if (image == null || text == null) {
-      return image == null ? text : image;
-    }
-    return Digests.sha256((text + ' ' + image).getBytes(StandardCharsets.US_ASCII));
   }
 
   String queryId() {

@@ -50,8 +50,9 @@ final class QueryAnswers {
 
   /** Answers a removal if the query was known. */
   void removed(String id, long revision) {
-    boolean known = accepted.remove(id) != null | refused.remove(id) != null;
-    if (known) {
+    if (accepted.containsKey(id) || refused.containsKey(id)) {
+      accepted.remove(id);
+      refused.remove(id);
       answer(id, revision, QueryStatus.State.REMOVED, "", List.of(), null);
     }
   }

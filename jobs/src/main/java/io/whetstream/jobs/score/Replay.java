@@ -2,7 +2,9 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.format.RecordCodec;
 import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.image.ImageFetcher;
 import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
@@ -10,6 +12,8 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
@@ -25,6 +29,7 @@ final class Replay implements AutoCloseable {
   private final LoadedAdapter.Loader loader;
   private final Properties client;
   private final Map<RecordType<?>, RecordCodec<?>> codecs = new HashMap<>();
+  private final ImageFetcher images;
 
   Replay(ScoreConfig config) {
     this.config = config;
@@ -32,6 +37,7 @@ final class Replay implements AutoCloseable {
     this.embedder = (OnnxEmbedder) parts.embedder();
     this.loader = parts.loader(embedder);
     this.client = config.clientProperties();
+    this.images = ImageFetcher.open(config.images().options());
   }
 
   ScoreConfig config() {
@@ -157,8 +163,30 @@ final class Replay implements AutoCloseable {
     }
   }
 
+  /**
+   * An item with its image at hand, fetched if the record has only a URI, as the job does it.
+   *
+   * @throws CompletionException from the future, because of a {@link BadInputException} that says
+   *     why the image cannot be had any more
+   */
+  CompletableFuture<Item> withImage(Item item) {
+    if (item.image() != null || item.imageUri() == null) {
+      return CompletableFuture.completedFuture(item);
+    }
+    return images
+        .fetchLater(item.imageUri())
+        .thenApply(
+            image -> {
+              if (item.imageDigest() != null && !item.imageDigest().equals(image.digest())) {
+                throw new BadInputException(item.imageUri() + " is another image now");
+              }
+              return item.withImage(image.bytes(), image.digest());
+            });
+  }
+
   @Override
   public void close() {
+    images.close();
     embedder.close();
   }
 }

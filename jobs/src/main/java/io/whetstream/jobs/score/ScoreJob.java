@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.ExecutionOptions;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -176,6 +177,8 @@ public final class ScoreJob {
     if (!config.checkpoint().directory().isEmpty()) {
       settings.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().directory());
     }
+    // An alert passes two exchanges: at Flink's 100 ms it would spend more time there than here.
+    settings.set(ExecutionOptions.BUFFER_TIMEOUT, Duration.ofMillis(10));
     // Watermarks are due more often than alerts may be late.
     settings.set(PipelineOptions.AUTO_WATERMARK_INTERVAL, Duration.ofMillis(200));
     env.configure(settings);

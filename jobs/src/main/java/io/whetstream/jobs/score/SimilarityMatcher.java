@@ -10,7 +10,10 @@ import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ScheduledFuture;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
@@ -65,7 +68,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   private static final long WORK_INTERVAL_MILLIS = 1;
 
-  private final ScoreConfig config;
+  private final ScoreConfig job;
   private final ScoreParts parts;
   private final boolean readFirst;
 
@@ -73,22 +76,22 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private transient ListState<byte[]> sketches;
   private transient List<MatcherState> restored;
   private transient SharedResources shared;
-  private transient MatcherMetrics metrics;
+  private transient MatcherMetrics counters;
   private transient ControlInput control;
   private transient List<Read<Item>> batch;
   private transient boolean flushTimerSet;
   private transient boolean workTimerSet;
 
-  SimilarityMatcher(ScoreConfig config, ScoreParts parts) {
-    this(config, parts, true);
+  SimilarityMatcher(ScoreConfig job, ScoreParts parts) {
+    this(job, parts, true);
   }
 
   /**
    * @param readFirst false leaves out the start-up read of queries, so that a test can show what it
    *     is for
    */
-  SimilarityMatcher(ScoreConfig config, ScoreParts parts, boolean readFirst) {
-    this.config = config;
+  SimilarityMatcher(ScoreConfig job, ScoreParts parts, boolean readFirst) {
+    this.job = job;
     this.parts = parts;
     this.readFirst = readFirst;
   }
@@ -140,16 +143,16 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   @Override
   public void open() throws Exception {
     super.open();
-    batch = new ArrayList<>(config.match().batchSize());
+    batch = new ArrayList<>(job.match().batchSize());
     MetricGroup group = getMetricGroup().addGroup("whetstream");
-    metrics = new MatcherMetrics(group);
-    String key = getRuntimeContext().getJobInfo().getJobId() + "/" + config.base().model();
-    shared = SharedResources.join(key, config.watchlist().spillDirectory(), () -> parts.embedder());
+    counters = new MatcherMetrics(group);
+    String key = getRuntimeContext().getJobInfo().getJobId() + "/" + job.base().model();
+    shared = SharedResources.join(key, job.watchlist().spillDirectory(), () -> parts.embedder());
     boolean first = getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0;
-    control = new ControlInput(config, parts, shared, first, metrics);
+    control = new ControlInput(job, parts, shared, first, counters);
     group.gauge("watchlistQueries", () -> control.engine().activeQueries());
     group.gauge("watchlistBytes", () -> shared.table().bytes());
-    new MatcherStartUp(config, parts, restored, control).run(readFirst);
+    new MatcherStartUp(job, parts, restored, control).run(readFirst);
     restored = null;
     List<SketchState> kept = new ArrayList<>();
     for (byte[] each : sketches.get()) {
@@ -164,10 +167,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   /** Pins the adapters in use, and again before that runs out. */
   private void renewPin() {
     control.pin(PIN);
-    getProcessingTimeService()
-        .registerTimer(
-            getProcessingTimeService().getCurrentProcessingTime() + PIN.toMillis() / 3,
-            time -> renewPin());
+    after(PIN.toMillis() / 3, this::renewPin);
   }
 
   // ---- second input
@@ -183,21 +183,19 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   @Override
   public void processElement1(StreamRecord<Read<Item>> element) throws Exception {
     batch.add(element.getValue());
-    if (batch.size() >= config.match().batchSize()) {
+    if (batch.size() >= job.match().batchSize()) {
       flush();
       if (control.engine().hasWork()) {
         control.engine().work();
       }
     } else if (!flushTimerSet) {
       flushTimerSet = true;
-      getProcessingTimeService()
-          .registerTimer(
-              getProcessingTimeService().getCurrentProcessingTime()
-                  + config.match().maxWait().toMillis(),
-              time -> {
-                flushTimerSet = false;
-                flush();
-              });
+      after(
+          job.match().maxWait().toMillis(),
+          () -> {
+            flushTimerSet = false;
+            flush();
+          });
     }
   }
 
@@ -233,25 +231,28 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     for (MatchEngine.Failure failure : outcome.failures()) {
       badItem(items.get(failure.item()), new BadInputException(failure.reason()));
     }
+    Map<Integer, ItemContent> contents = new HashMap<>();
     for (MatchEngine.Match match : outcome.matches()) {
-      Read<Item> item = items.get(match.item());
-      metrics.matches.inc();
+      ItemContent content =
+          contents.computeIfAbsent(
+              match.item(), i -> new ItemContent(items.get(i), shared.embedder()));
+      counters.matches.inc();
       output.collect(
           new StreamRecord<>(
-              MatchedItem.of(item, match, outcome.version(), shared.embedder(), now),
-              item.value().eventTime()));
+              MatchedItem.of(content, match, outcome.version(), now),
+              content.read().value().eventTime()));
     }
-    if (config.output().embeddings()) {
+    if (job.output().embeddings()) {
       for (int i = 0; i < items.size(); i++) {
         sendVector(items.get(i), Side.IMAGE, outcome.imageVectors()[i], outcome.version());
         sendVector(items.get(i), Side.TEXT, outcome.textVectors()[i], outcome.version());
       }
     }
-    metrics.itemsScored.inc(items.size());
+    counters.itemsScored.inc(items.size());
   }
 
   private void badItem(Read<Item> item, BadInputException reason) {
-    metrics.badItems.inc();
+    counters.badItems.inc();
     output.collect(
         BAD_ITEMS,
         new StreamRecord<>(item.deadLetter("prepare", reason), item.value().eventTime()));
@@ -288,15 +289,22 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       return;
     }
     workTimerSet = true;
-    getProcessingTimeService()
-        .registerTimer(
-            getProcessingTimeService().getCurrentProcessingTime() + WORK_INTERVAL_MILLIS,
-            time -> {
-              workTimerSet = false;
-              control.engine().work();
-              sendAnswers();
-              scheduleWork();
-            });
+    after(
+        WORK_INTERVAL_MILLIS,
+        () -> {
+          workTimerSet = false;
+          control.engine().work();
+          sendAnswers();
+          scheduleWork();
+        });
+  }
+
+  /** Does something on the task's thread; the task fails if that does. */
+  private void after(long millis, Runnable what) {
+    ScheduledFuture<?> unused =
+        getProcessingTimeService()
+            .registerTimer(
+                getProcessingTimeService().getCurrentProcessingTime() + millis, time -> what.run());
   }
 
   // ---- time and end

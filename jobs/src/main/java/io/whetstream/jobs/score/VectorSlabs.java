@@ -60,14 +60,15 @@ final class VectorSlabs {
 
   /** Takes up to {@code max} rows that have no vector and nobody works on. */
   synchronized List<Integer> claim(BitSet rows, int max) {
+    BitSet open = (BitSet) rows.clone();
+    open.andNot(filled);
+    open.andNot(claimed);
     List<Integer> taken = new ArrayList<>();
-    for (int row = rows.nextSetBit(0);
+    for (int row = open.nextSetBit(0);
         row >= 0 && taken.size() < max;
-        row = rows.nextSetBit(row + 1)) {
-      if (!filled.get(row) && !claimed.get(row)) {
-        claimed.set(row);
-        taken.add(row);
-      }
+        row = open.nextSetBit(row + 1)) {
+      claimed.set(row);
+      taken.add(row);
     }
     return taken;
   }

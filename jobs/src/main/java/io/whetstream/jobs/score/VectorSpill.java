@@ -98,7 +98,7 @@ final class VectorSpill implements AutoCloseable {
 
   private int checksum(ByteBuffer record) {
     CRC32 crc = new CRC32();
-    crc.update(record.array(), 0, recordBytes - Integer.BYTES);
+    crc.update(record.duplicate().clear().limit(recordBytes - Integer.BYTES));
     return (int) crc.getValue();
   }
 

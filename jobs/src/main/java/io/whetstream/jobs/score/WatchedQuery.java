@@ -23,7 +23,7 @@ import java.util.Set;
  *     the two is given
  * @param coolDownMillis the query's own cool-down, or null for the job's
  */
-record WatchedQuery(
+public record WatchedQuery(
     String id,
     long revision,
     Coordinates at,

@@ -5,17 +5,22 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.Alert;
-import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.jobs.score.Explanation.Verdict;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.apache.flink.api.common.JobID;
 import org.junit.jupiter.api.Test;
@@ -23,6 +28,8 @@ import org.junit.jupiter.api.Test;
 /** What the commands {@code explain} and {@code backtest} work with. */
 class ExplainTest extends RealScoreJob {
   private static final int ITEMS = 12;
+  private static final long GONE = 1_000_000;
+  private static final ObjectMapper JSON = new ObjectMapper();
 
   private AdapterArtifact first;
   private AdapterArtifact second;
@@ -43,48 +50,24 @@ class ExplainTest extends RealScoreJob {
     return alerts().stream().collect(Collectors.toMap(Alert::queryId, alert -> alert));
   }
 
-  private static Alert with(Alert alert, Coordinates item, Coordinates query, String digest) {
-    return new Alert(
-        alert.alertId(),
-        alert.itemId(),
-        item,
-        alert.itemDigest(),
-        alert.queryId(),
-        alert.queryRevision(),
-        query,
-        alert.queryDigest(),
-        digest,
-        alert.adapterEpoch(),
-        alert.adapterN(),
-        alert.baseDigest(),
-        alert.scores(),
-        alert.nearest(),
-        0,
-        false,
-        alert.eventTime(),
-        alert.processingTime());
+  /** An alert as it would be if something else stood in the topic. */
+  private static Alert with(Alert alert, Consumer<ObjectNode> change) throws Exception {
+    ObjectNode json = (ObjectNode) JSON.readTree(codec(RecordType.ALERT).encode(alert));
+    change.accept(json);
+    return codec(RecordType.ALERT).decode(JSON.writeValueAsBytes(json), null, 0);
   }
 
-  private static Alert withThreshold(Alert alert, double score, double threshold) {
-    return new Alert(
-        alert.alertId(),
-        alert.itemId(),
-        alert.itemAt(),
-        alert.itemDigest(),
-        alert.queryId(),
-        alert.queryRevision(),
-        alert.queryAt(),
-        alert.queryDigest(),
-        alert.adapterDigest(),
-        alert.adapterEpoch(),
-        alert.adapterN(),
-        alert.baseDigest(),
-        List.of(new Alert.Score(alert.scores().get(0).kind(), score, threshold)),
-        List.of(),
-        0,
-        false,
-        alert.eventTime(),
-        alert.processingTime());
+  private static Alert withThreshold(Alert alert, double score, double threshold) throws Exception {
+    return with(
+        alert,
+        json ->
+            ((ObjectNode) json.get("scores").get(0))
+                .put("score", score)
+                .put("threshold", threshold));
+  }
+
+  private static Alert withOffset(Alert alert, String where, long offset) throws Exception {
+    return with(alert, json -> ((ObjectNode) json.get(where)).put("offset", offset));
   }
 
   @Test
@@ -115,23 +98,87 @@ class ExplainTest extends RealScoreJob {
   @Test
   void whatIsNoLongerRetainedIsSaid() throws Exception {
     Alert alert = alerted().get("words");
-    Coordinates at = alert.itemAt();
-    Coordinates another = new Coordinates(at.topic(), at.partition(), at.offset() == 0 ? 1 : 0);
-    Coordinates gone = new Coordinates(at.topic(), at.partition(), 1_000_000);
+    String unknown = "0".repeat(64);
     try (Explainer explainer = new Explainer(config())) {
-      String digest = alert.adapterDigest();
-      assertNotRetained(explainer, with(alert, gone, alert.queryAt(), digest), "item");
-      assertNotRetained(explainer, with(alert, another, alert.queryAt(), digest), "item");
-      Coordinates query = alert.queryAt();
-      Coordinates later = new Coordinates(query.topic(), query.partition(), 1_000_000);
-      assertNotRetained(explainer, with(alert, at, later, digest), "query");
-      String unknown = "0".repeat(64);
-      assertNotRetained(explainer, with(alert, at, query, unknown), unknown);
+      assertNotRetained(explainer, withOffset(alert, "itemAt", GONE), "item");
+      long another = alert.itemAt().offset() == 0 ? 1 : 0;
+      assertNotRetained(explainer, withOffset(alert, "itemAt", another), "item");
+      assertNotRetained(explainer, withOffset(alert, "queryAt", GONE), "query");
+      assertNotRetained(
+          explainer, with(alert, json -> json.put("adapterDigest", unknown)), unknown);
+    }
+  }
+
+  @Test
+  void anItemWhoseImageIsAtAnUriIsExplainedAndBackTestedAsLongAsTheImageIsThere() throws Exception {
+    Path images = Files.createDirectories(directory.resolve("images"));
+    String allowed = "images.roots=[" + images.toUri() + "]";
+    query("picture", null, picture(3), MatchKind.IMAGE_IMAGE, 0.99999);
+    publish(adapter(1));
+    for (int i = 2; i < 5; i++) {
+      Path image = Files.write(images.resolve(i + ".png"), picture(i));
+      String uri = image.toUri().toString();
+      send(
+          topics.items(),
+          RecordType.ITEM,
+          new Item("item" + i, uri, null, null, null, 1000 + i, null, null));
+    }
+    cluster.flush();
+    JobID job = submit(config(allowed));
+    ScoreCluster.await("the planted item is alerted", () -> alerts().size() == 1);
+    cluster.cancel(job);
+    Alert alert = alerts().get(0);
+    assertEquals("item3", alert.itemId());
+
+    Explanation explanation = explained(alert, config(allowed));
+    assertTrue(explanation.retained(), explanation.reason());
+    assertTrue(explanation.reproduces());
+    assertEquals(List.of(3L, 0L, 1L), itemsUnusableMatches(config(allowed)));
+
+    // Nothing is fetched that is not allowed here.
+    assertNotRetained(explained(alert, config()), "refused");
+    assertEquals(List.of(3L, 3L, 0L), itemsUnusableMatches(config()));
+
+    Files.write(images.resolve("3.png"), picture(7));
+    assertNotRetained(explained(alert, config(allowed)), "3.png");
+    Files.delete(images.resolve("3.png"));
+    assertNotRetained(explained(alert, config(allowed)), "does not exist");
+    assertEquals(List.of(3L, 1L, 0L), itemsUnusableMatches(config(allowed)));
+  }
+
+  private static Explanation explained(Alert alert, ScoreConfig config) {
+    try (Explainer explainer = new Explainer(config)) {
+      return explainer.explain(alert);
+    }
+  }
+
+  private static List<Long> itemsUnusableMatches(ScoreConfig config) {
+    try (Backtest backtest = new Backtest(config)) {
+      SimilarityQuery query =
+          new SimilarityQuery(
+              "again",
+              null,
+              null,
+              null,
+              List.of(MatchKind.IMAGE_IMAGE),
+              0.99999,
+              null,
+              null,
+              true,
+              1,
+              picture(3),
+              null);
+      SimilarityQuery read = backtest.parse(codec(RecordType.QUERY).encode(query));
+      Backtest.Result result = backtest.run(List.of(read), 0, List.of()).get(0);
+      return List.of(result.items(), result.unusable(), result.matches());
     }
   }
 
   private static void assertNotRetained(Explainer explainer, Alert alert, String what) {
-    Explanation explanation = explainer.explain(alert);
+    assertNotRetained(explainer.explain(alert), what);
+  }
+
+  private static void assertNotRetained(Explanation explanation, String what) {
     assertFalse(explanation.retained());
     assertTrue(explanation.reason().startsWith("not retained"), explanation.reason());
     assertTrue(explanation.reason().contains(what), explanation.reason());

@@ -199,6 +199,28 @@ class SimilarityMatcherTest {
         .toList();
   }
 
+  /** A job with the whole watchlist, adapter 1 and so many items already in Kafka. */
+  private JobID started(int items) throws Exception {
+    sendQueries();
+    announce(1);
+    sendItems(0, items);
+    return submit(config(), true, null);
+  }
+
+  private void awaitAlerts(int count) throws Exception {
+    ScoreCluster.await("all are matched", () -> alerts().size() >= count);
+  }
+
+  private void announce(long adapter) {
+    cluster.send(prefix + "adapters", "default", Long.toString(adapter));
+    cluster.flush();
+  }
+
+  private void order(String control) {
+    cluster.send(prefix + "adapters.control", "default", control);
+    cluster.flush();
+  }
+
   private void sendQueries() {
     for (int i = 0; i < QUERIES; i++) {
       cluster.send(prefix + "queries", "q" + i, "-1|word" + i);
@@ -235,11 +257,8 @@ class SimilarityMatcherTest {
 
   @Test
   void atAColdStartNoItemIsMatchedAgainstPartOfTheWatchlist() throws Exception {
-    sendQueries();
-    cluster.send(prefix + "adapters", "default", "1");
-    sendItems(0, 200);
-    JobID job = submit(config(), true, null);
-    ScoreCluster.await("all are matched", () -> alerts().size() >= 200 * QUERIES);
+    JobID job = started(200);
+    awaitAlerts(200 * QUERIES);
     cluster.cancel(job);
     Map<String, Integer> counts = perItem(alerts());
     assertEquals(200, counts.size());
@@ -252,7 +271,7 @@ class SimilarityMatcherTest {
   @Test
   void withoutTheStartUpReadItemsAreMatchedAgainstPartOfTheWatchlist() throws Exception {
     sendQueries();
-    cluster.send(prefix + "adapters", "default", "1");
+    announce(1);
     sendItems(0, 200);
     JobID job = submit(config(), false, null);
     ScoreCluster.await("queries are known", () -> answers().size() >= QUERIES);
@@ -265,20 +284,16 @@ class SimilarityMatcherTest {
 
   @Test
   void aRestoreKnowsTheWatchlistAsItIsNow() throws Exception {
-    sendQueries();
-    cluster.send(prefix + "adapters", "default", "1");
-    sendItems(0, 10);
-    JobID job = submit(config(), true, null);
-    ScoreCluster.await("all are matched", () -> alerts().size() >= 10 * QUERIES);
+    JobID job = started(10);
+    awaitAlerts(10 * QUERIES);
     String savepoint = cluster.stopWithSavepoint(job);
     cluster.send(prefix + "queries", "q0", null);
     cluster.send(prefix + "queries", "q" + QUERIES, "-1|word" + QUERIES);
     cluster.send(prefix + "queries", "q" + (QUERIES + 1), "-1|word" + (QUERIES + 1));
-    cluster.send(prefix + "adapters", "default", "2");
+    announce(2);
     sendItems(10, 100);
     JobID again = submit(config("parallelism=1"), true, savepoint);
-    ScoreCluster.await(
-        "all are matched", () -> alerts().size() >= 10 * QUERIES + 90 * (QUERIES + 1));
+    awaitAlerts(10 * QUERIES + 90 * (QUERIES + 1));
     ScoreCluster.await("queries are answered", () -> answers().size() >= QUERIES + 2);
     cluster.cancel(again);
     List<String[]> alerts = alerts();
@@ -294,11 +309,8 @@ class SimilarityMatcherTest {
   /** Counter-test: a restore without that read has none of the queries it had before. */
   @Test
   void withoutTheStartUpReadARestoreMatchesAgainstPartOfTheWatchlist() throws Exception {
-    sendQueries();
-    cluster.send(prefix + "adapters", "default", "1");
-    sendItems(0, 10);
-    JobID job = submit(config(), true, null);
-    ScoreCluster.await("all are matched", () -> alerts().size() >= 10 * QUERIES);
+    JobID job = started(10);
+    awaitAlerts(10 * QUERIES);
     String savepoint = cluster.stopWithSavepoint(job);
     cluster.send(prefix + "queries", "q" + QUERIES, "-1|word" + QUERIES);
     cluster.flush();
@@ -319,12 +331,10 @@ class SimilarityMatcherTest {
   void itemsWaitInKafkaUntilThereIsAnAdapter() throws Exception {
     sendQueries();
     sendItems(0, 20);
-    cluster.send(prefix + "adapters", "default", "1001");
-    cluster.flush();
+    announce(1001);
     JobID job = submit(config(), true, null);
-    cluster.send(prefix + "adapters", "default", "5");
-    cluster.flush();
-    ScoreCluster.await("all are matched", () -> alerts().size() >= 20 * QUERIES);
+    announce(5);
+    awaitAlerts(20 * QUERIES);
     cluster.cancel(job);
     assertTrue(alerts().stream().allMatch(alert -> alert[2].equals("5")));
   }
@@ -334,9 +344,8 @@ class SimilarityMatcherTest {
     sendQueries();
     sendItems(0, 20);
     JobID job = submit(config("startWith=base"), true, null);
-    ScoreCluster.await("all are matched", () -> alerts().size() >= 20 * QUERIES);
-    cluster.send(prefix + "adapters", "default", "5");
-    cluster.flush();
+    awaitAlerts(20 * QUERIES);
+    announce(5);
     ScoreCluster.await(
         "the adapter serves",
         () -> {
@@ -351,13 +360,12 @@ class SimilarityMatcherTest {
   void duringFiftySwapsWithRestartsEveryItemIsMatchedOnceUnderOneDigest() throws Exception {
     Random random = new Random(8);
     sendQueries();
-    cluster.send(prefix + "adapters", "default", "1");
-    cluster.flush();
+    announce(1);
     JobID job = submit(config(), true, null);
     int items = 0;
     int restarts = 0;
     for (int adapter = 2; adapter <= 51; adapter++) {
-      cluster.send(prefix + "adapters", "default", Integer.toString(adapter));
+      announce(adapter);
       // Before the items: the next alert fails, and there is one.
       boolean fails = random.nextInt(8) == 0;
       Line.FAIL.set(fails);
@@ -376,7 +384,7 @@ class SimilarityMatcherTest {
       }
     }
     int all = items;
-    ScoreCluster.await("all are matched", () -> alerts().size() >= all * QUERIES);
+    awaitAlerts(all * QUERIES);
     awaitServing("51", items);
     cluster.cancel(job);
     List<String[]> alerts = alerts();
@@ -395,21 +403,16 @@ class SimilarityMatcherTest {
   @Test
   void aRollbackIsObeyedUntilItIsResumed() throws Exception {
     sendQueries();
-    cluster.send(prefix + "adapters", "default", "1");
-    cluster.send(prefix + "adapters", "default", "2");
-    cluster.flush();
+    announce(1);
+    announce(2);
     JobID job = submit(config(), true, null);
     awaitServing("2", 0);
-    cluster.send(prefix + "adapters.control", "default", "rollback 1");
-    cluster.flush();
+    order("rollback 1");
     awaitServing("1", 1000);
     // Announced while the rollback is in force: known, not taken up.
-    cluster.send(prefix + "adapters", "default", "3");
-    cluster.flush();
-    cluster.send(prefix + "adapters.control", "default", "resume");
-    cluster.flush();
-    cluster.send(prefix + "adapters", "default", "4");
-    cluster.flush();
+    announce(3);
+    order("resume");
+    announce(4);
     awaitServing("4", 2000);
     cluster.cancel(job);
     assertFalse(alerts().stream().anyMatch(alert -> alert[2].equals("3")));
@@ -419,13 +422,11 @@ class SimilarityMatcherTest {
   @Test
   void aFreshStartAfterARollbackAndItsEndDoesNotTakeUpWhatWasRolledBack() throws Exception {
     sendQueries();
-    cluster.send(prefix + "adapters.control", "default", "resume 1 2");
-    cluster.send(prefix + "adapters", "default", "2");
-    cluster.flush();
+    order("resume 1 2");
+    announce(2);
     JobID job = submit(config(), true, null);
     awaitServing("0", 0);
-    cluster.send(prefix + "adapters", "default", "3");
-    cluster.flush();
+    announce(3);
     awaitServing("3", 1000);
     cluster.cancel(job);
     assertTrue(alerts().stream().allMatch(alert -> Set.of("0", "3").contains(alert[2])));

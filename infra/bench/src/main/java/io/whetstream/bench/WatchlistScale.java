@@ -1,7 +1,13 @@
-package io.whetstream.jobs.score;
+package io.whetstream.bench;
 
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.MatchKind;
+import io.whetstream.jobs.score.AdapterVersion;
+import io.whetstream.jobs.score.ContentGroup;
+import io.whetstream.jobs.score.Embedder;
+import io.whetstream.jobs.score.LoadedAdapter;
+import io.whetstream.jobs.score.MatchEngine;
+import io.whetstream.jobs.score.WatchedQuery;
 import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.onnx.Scorer;
@@ -28,8 +34,6 @@ import picocli.CommandLine.Option;
 /**
  * Watchlists of growing size: matching, flips, re-embedding and memory. Vectors are random, so this
  * measures everything but the model; what the model adds is measured beside it on the demo base.
- *
- * <p>In the package of what it measures, so that nothing there need be public for it.
  */
 @Command(name = "watchlist-scale")
 public final class WatchlistScale implements Callable<Integer> {
@@ -58,8 +62,8 @@ public final class WatchlistScale implements Callable<Integer> {
     System.out.println(
         "| queries | dimension | us per item, batches of "
             + batch
-            + " (p50) | flip us p50 | flip us p99 | flip us max | MB of vectors, one digest | us per"
-            + " query to re-embed, without the model |\n|---|---|---|---|---|---|---|---|");
+            + " (p50) | flip us p50 | flip us p99 | flip us max | MB of vectors, one digest | MB of"
+            + " heap | us per query to re-embed, without the model |\n|---|---|---|---|---|---|---|---|---|");
     for (int size : sizes) {
       measure(size);
     }
@@ -67,21 +71,21 @@ public final class WatchlistScale implements Callable<Integer> {
     return 0;
   }
 
+  private static long heap() {
+    System.gc();
+    return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
+  }
+
   private void measure(int size) {
     List<Long> flipNanos = new ArrayList<>();
-    WatchlistTable table = new WatchlistTable(dimension);
+    long heapBefore = heap();
     RandomVectors embedder = new RandomVectors(dimension);
-    try (MatrixProduct product = new MatrixProduct(dimension);
-        MatchEngine engine =
-            new MatchEngine(
-                embedder,
-                table,
-                product,
-                null,
-                new MatchEngine.Settings(batch, 64, size, 3, 64),
-                wanted -> new LoadedAdapter(wanted, new Named(wanted.digest()), calibration()),
-                Runnable::run,
-                new Flips(flipNanos))) {
+    try (MatchEngine engine =
+        MatchEngine.alone(
+            embedder,
+            new MatchEngine.Settings(batch, 64, size, 3, 64),
+            wanted -> new LoadedAdapter(wanted, new Named(wanted.digest()), calibration()),
+            new Flips(flipNanos))) {
       AdapterVersion first = new AdapterVersion(0, 1, "1");
       engine.start(new LoadedAdapter(first, new Named("1"), calibration()));
       for (int i = 0; i < size; i++) {
@@ -112,7 +116,8 @@ public final class WatchlistScale implements Callable<Integer> {
           perItem[i] = (System.nanoTime() - start) / 1e3 / batch;
         }
       }
-      long bytes = table.bytes();
+      long bytes = engine.watchlistBytes();
+      long heap = heap() - heapBefore;
       long start = System.nanoTime();
       int turns = Math.max(3, Math.min(flips, 200_000 / size));
       for (int n = 0; n < turns; n++) {
@@ -128,7 +133,7 @@ public final class WatchlistScale implements Callable<Integer> {
       Arrays.sort(perItem);
       System.out.printf(
           Locale.ROOT,
-          "| %d | %d | %.1f | %.0f | %.0f | %.0f | %.1f | %.2f |%n",
+          "| %d | %d | %.1f | %.0f | %.0f | %.0f | %.1f | %.1f | %.2f |%n",
           size,
           dimension,
           perItem[batches / 2],
@@ -136,6 +141,7 @@ public final class WatchlistScale implements Callable<Integer> {
           sorted[(int) Math.ceil(sorted.length * 0.99) - 1] / 1e3,
           sorted[sorted.length - 1] / 1e3,
           bytes / 1e6,
+          heap / 1e6,
           reembed);
     }
   }
