@@ -1,24 +1,23 @@
 package io.whetstream.connectors;
 
 import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.TopicScan;
 import io.whetstream.kafka.EmbeddedKafka;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Future;
 import java.util.function.Predicate;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.clients.producer.RecordMetadata;
 
 /** A broker that the tests of this module share; stopped when the JVM ends. */
 public final class KafkaBroker {
@@ -55,11 +54,18 @@ public final class KafkaBroker {
   }
 
   public static void send(KafkaConnection kafka, String topic, byte[] key, List<byte[]> values) {
+    send(kafka, values.stream().map(v -> new ProducerRecord<>(topic, 0, key, v)).toList());
+  }
+
+  /** Sends records in order, and fails if the broker did not take them all. */
+  public static void send(KafkaConnection kafka, List<ProducerRecord<byte[], byte[]>> records) {
     try (KafkaProducer<byte[], byte[]> producer = kafka.producer(64 << 20)) {
-      for (byte[] value : values) {
-        producer.send(new ProducerRecord<>(topic, 0, key, value));
+      List<Future<RecordMetadata>> sent = records.stream().map(producer::send).toList();
+      for (Future<RecordMetadata> each : sent) {
+        each.get();
       }
-      producer.flush();
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
     }
   }
 
@@ -67,16 +73,8 @@ public final class KafkaBroker {
   public static List<ConsumerRecord<byte[], byte[]>> readUntil(
       KafkaConnection kafka, String topic, Predicate<List<ConsumerRecord<byte[], byte[]>>> enough) {
     List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>();
-    try (KafkaConsumer<byte[], byte[]> consumer = kafka.consumer()) {
-      List<TopicPartition> partitions =
-          consumer.partitionsFor(topic).stream()
-              .map(p -> new TopicPartition(topic, p.partition()))
-              .toList();
-      consumer.assign(partitions);
-      consumer.seekToBeginning(partitions);
-      while (!enough.test(all)) {
-        consumer.poll(Duration.ofMillis(100)).forEach(all::add);
-      }
+    try (TopicScan scan = new TopicScan(kafka, topic)) {
+      scan.follow(all::add, () -> enough.test(all));
     }
     return all;
   }
@@ -84,17 +82,8 @@ public final class KafkaBroker {
   /** All committed records that a topic holds now. */
   public static List<ConsumerRecord<byte[], byte[]>> readAll(KafkaConnection kafka, String topic) {
     List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>();
-    try (KafkaConsumer<byte[], byte[]> consumer = kafka.consumer()) {
-      List<TopicPartition> partitions =
-          consumer.partitionsFor(topic).stream()
-              .map(p -> new TopicPartition(topic, p.partition()))
-              .toList();
-      Map<TopicPartition, Long> ends = new HashMap<>(consumer.endOffsets(partitions));
-      consumer.assign(partitions);
-      consumer.seekToBeginning(partitions);
-      while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p))) {
-        consumer.poll(Duration.ofMillis(100)).forEach(all::add);
-      }
+    try (TopicScan scan = new TopicScan(kafka, topic)) {
+      scan.toEnd(all::add);
     }
     return all;
   }

@@ -17,8 +17,9 @@ import org.apache.avro.Schema;
  * @param writerSchema for plain Avro, the schema (JSON text) that the values were written with, or
  *     null for ours
  * @param registryUrl for registry-framed Avro, the address of a Confluent-compatible registry
- * @param registryProperties for the registry: {@code basic.auth.user.info} ({@code user:password})
- *     or {@code bearer.auth.token}
+ * @param registryProperties for the registry's client, as Confluent names them: {@code
+ *     basic.auth.user.info} ({@code user:password}), {@code bearer.auth.token}, {@code
+ *     schema.registry.ssl.truststore.location} and so on
  */
 public record RecordFormat(
     Encoding encoding,

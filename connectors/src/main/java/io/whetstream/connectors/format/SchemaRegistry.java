@@ -1,125 +1,128 @@
 package io.whetstream.connectors.format;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.connectors.Secrets;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.URI;
-import java.net.URLEncoder;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
-import java.nio.charset.StandardCharsets;
-import java.time.Duration;
-import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.Optional;
+import java.util.Set;
 import org.apache.avro.Schema;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.ParsedSchema;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.avro.AvroSchema;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.CachedSchemaRegistryClient;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.SchemaRegistryClient;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.exceptions.RestClientException;
 
 /**
- * The two calls of a schema registry that reading and writing need, in the REST form that
- * Confluent's, Karapace, Apicurio (its compatible API) and Redpanda share. Schemas never change
- * under an id, so they are kept.
+ * The two calls of a schema registry that reading and writing need, through Confluent's client,
+ * which speaks the REST protocol that Confluent's registry, Karapace, Apicurio (its compatible API)
+ * and Redpanda share. Schemas never change under an id, so the client keeps them.
  *
  * <p>An id that the registry does not know is the record's fault: {@link BadInputException}. A
  * registry that does not answer is not: {@link UncheckedIOException}, so that the job is restarted
  * and no good record becomes a dead letter.
  */
 final class SchemaRegistry {
-  private static final Duration TIMEOUT = Duration.ofSeconds(10);
+  private static final String TIMEOUT_MILLIS = "10000";
   private static final int MAX_SCHEMAS = 10_000;
-  private static final ObjectMapper JSON = new ObjectMapper();
+
+  /** The registry says so of a schema it will not take: incompatible, or no schema. */
+  private static final Set<Integer> REFUSALS = Set.of(409, 422);
 
   private final String url;
-  private final String authorization;
-  private final HttpClient client =
-      HttpClient.newBuilder()
-          .connectTimeout(TIMEOUT)
-          .followRedirects(HttpClient.Redirect.NEVER)
-          .build();
-  private final Map<Integer, Schema> schemas = new ConcurrentHashMap<>();
+  private final SchemaRegistryClient client;
 
   SchemaRegistry(String url, Map<String, String> properties) {
-    this.url = url.endsWith("/") ? url.substring(0, url.length() - 1) : url;
-    String user = properties.get("basic.auth.user.info");
-    String token = properties.get("bearer.auth.token");
-    this.authorization =
-        user != null
-            ? "Basic " + Base64.getEncoder().encodeToString(user.getBytes(StandardCharsets.UTF_8))
-            : token != null ? "Bearer " + token : null;
-  }
-
-  Schema schema(int id) {
-    Schema known = schemas.get(id);
-    if (known != null) {
-      return known;
+    this.url = url;
+    Map<String, String> all = new HashMap<>();
+    all.put("http.connect.timeout.ms", TIMEOUT_MILLIS);
+    all.put("http.read.timeout.ms", TIMEOUT_MILLIS);
+    // The client wants to be told where the secret that it was given is.
+    if (properties.containsKey("basic.auth.user.info")) {
+      all.put("basic.auth.credentials.source", "USER_INFO");
     }
-    JsonNode answer = call("/schemas/ids/" + Integer.toUnsignedString(id), null);
-    if (answer == null) {
-      throw new BadInputException("the schema registry knows no schema with id " + id);
+    if (properties.containsKey("bearer.auth.token")) {
+      all.put("bearer.auth.credentials.source", "STATIC_TOKEN");
     }
-    String kind = answer.path("schemaType").asText("AVRO");
-    if (!kind.equals("AVRO") || !answer.path("schema").isTextual()) {
-      throw new BadInputException("schema " + id + " is " + kind + ", not Avro");
-    }
-    Schema schema;
+    all.putAll(properties);
     try {
-      schema = new Schema.Parser().parse(answer.path("schema").asText());
+      client = new Client(url, all);
     } catch (RuntimeException e) {
-      throw new BadInputException("schema " + id + " is not an Avro schema: " + e.getMessage(), e);
+      throw new BadInputException(
+          "the schema registry's properties cannot be used: " + e.getMessage(), e);
     }
-    if (schemas.size() < MAX_SCHEMAS) {
-      schemas.put(id, schema);
-    }
-    return schema;
   }
 
-  int register(String subject, Schema schema) {
-    String body = JSON.createObjectNode().put("schema", schema.toString()).toString();
-    JsonNode answer =
-        call("/subjects/" + URLEncoder.encode(subject, StandardCharsets.UTF_8) + "/versions", body);
-    if (answer == null || !answer.path("id").isInt()) {
-      throw new BadInputException("the schema registry did not take the schema of " + subject);
-    }
-    return answer.path("id").asInt();
-  }
-
-  /** The answer, or null if there is no such thing. */
-  private JsonNode call(String path, String body) {
-    HttpRequest.Builder request =
-        HttpRequest.newBuilder(URI.create(url + path))
-            .timeout(TIMEOUT)
-            .header("Accept", "application/vnd.schemaregistry.v1+json, application/json");
-    if (authorization != null) {
-      request.header("Authorization", authorization);
-    }
-    if (body != null) {
-      request
-          .header("Content-Type", "application/vnd.schemaregistry.v1+json")
-          .POST(HttpRequest.BodyPublishers.ofString(body));
+  /** The schema that the registry gave that id. */
+  Schema schema(int id) {
+    if (id < 0) {
+      throw new BadInputException(
+          "the schema registry knows no schema with id " + Integer.toUnsignedString(id));
     }
     try {
-      HttpResponse<String> response =
-          client.send(request.build(), HttpResponse.BodyHandlers.ofString());
-      if (response.statusCode() == 404) {
-        return null;
+      // As the client's own Avro prints it, with the schemas that it refers to.
+      AvroSchema found = (AvroSchema) client.getSchemaById(id);
+      return new Schema.Parser().parse(found.rawSchema().toString());
+    } catch (RestClientException e) {
+      if (e.getStatus() == 404) {
+        throw new BadInputException("the schema registry knows no schema with id " + id, e);
       }
-      if (response.statusCode() == 409 || response.statusCode() == 422) {
-        throw new BadInputException(
-            "the schema registry refuses the schema (" + path + "): " + response.body());
-      }
-      if (response.statusCode() != 200) {
-        throw new IOException("status " + response.statusCode());
-      }
-      return JSON.readTree(response.body());
+      throw failed(e);
     } catch (IOException e) {
-      throw new UncheckedIOException(
-          "the schema registry at " + Secrets.maskUri(url) + " does not answer " + path, e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new UncheckedIOException(new IOException("interrupted", e));
+      throw failed(e);
+    } catch (RuntimeException e) {
+      throw new BadInputException("schema " + id + " cannot be used: " + e.getMessage(), e);
     }
+  }
+
+  /**
+   * The id of a schema, which the registry gives it if it is new.
+   *
+   * @param subject the name under which compatible versions follow each other
+   */
+  int register(String subject, Schema schema) {
+    try {
+      return client.register(subject, new AvroSchema(schema.toString()));
+    } catch (RestClientException e) {
+      if (REFUSALS.contains(e.getStatus())) {
+        throw new BadInputException(
+            "the schema registry refuses the schema of " + subject + ": " + e.getMessage(), e);
+      }
+      throw failed(e);
+    } catch (IOException e) {
+      throw failed(e);
+    }
+  }
+
+  /** Says of a schema that it is not Avro, where Confluent's calls the registry unreachable. */
+  private static final class Client extends CachedSchemaRegistryClient {
+    Client(String url, Map<String, String> properties) {
+      super(List.of(url), MAX_SCHEMAS, properties);
+    }
+
+    @Override
+    public Optional<ParsedSchema> parseSchema(
+        org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client
+                .rest.entities.Schema
+            registered) {
+      Optional<ParsedSchema> parsed = super.parseSchema(registered);
+      if (parsed.isEmpty()) {
+        throw new BadInputException(
+            "it is " + registered.getSchemaType() + ", but no Avro that can be read");
+      }
+      return parsed;
+    }
+  }
+
+  private UncheckedIOException failed(Exception cause) {
+    return new UncheckedIOException(
+        "the schema registry at "
+            + Secrets.maskUri(url)
+            + " does not answer: "
+            + cause.getMessage(),
+        cause instanceof IOException io ? io : new IOException(cause));
   }
 }

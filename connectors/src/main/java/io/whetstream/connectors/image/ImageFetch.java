@@ -53,13 +53,17 @@ public final class ImageFetch<T extends StreamRecord> extends RichAsyncFunction<
       result.complete(Collections.singleton(read));
       return;
     }
-    fetcher
-        .fetchLater(record.imageUri())
-        .whenComplete(
-            (image, failure) ->
-                result.complete(
-                    Collections.singleton(
-                        failure == null ? fetched(read, record, image) : failed(read, failure))));
+    // Nobody waits for this future: what becomes of it is told to the result.
+    var unused =
+        fetcher
+            .fetchLater(record.imageUri())
+            .whenComplete(
+                (image, failure) ->
+                    result.complete(
+                        Collections.singleton(
+                            failure == null
+                                ? fetched(read, record, image)
+                                : failed(read, failure))));
   }
 
   private Read<T> fetched(Read<T> read, ImageRecord<?> record, ImageFetcher.Fetched image) {

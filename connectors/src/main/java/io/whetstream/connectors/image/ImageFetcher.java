@@ -1,14 +1,12 @@
 package io.whetstream.connectors.image;
 
+import io.whetstream.connectors.Digests;
 import io.whetstream.connectors.StoredFiles;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.URI;
 import java.net.URISyntaxException;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -85,7 +83,7 @@ public final class ImageFetcher implements AutoCloseable {
     String scheme = String.valueOf(parsed.getScheme()).toLowerCase(Locale.ROOT);
     boolean web = scheme.equals("http") || scheme.equals("https");
     byte[] bytes = attempt(uri, deadline -> web ? http.get(parsed, deadline) : file(parsed));
-    Fetched image = new Fetched(bytes, sha256(bytes));
+    Fetched image = new Fetched(bytes, Digests.sha256(bytes));
     keep(uri, image);
     return image;
   }
@@ -179,14 +177,6 @@ public final class ImageFetcher implements AutoCloseable {
         cached -= oldest.next().getValue().image().bytes().length;
         oldest.remove();
       }
-    }
-  }
-
-  private static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
     }
   }
 

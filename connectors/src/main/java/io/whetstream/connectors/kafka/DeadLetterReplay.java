@@ -6,11 +6,10 @@ import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -41,8 +40,9 @@ public final class DeadLetterReplay {
    *
    * @param replayed letters sent back
    * @param tooManyHops letters that came back too often and were left
+   * @param foreign records of others in the dead-letter topic, left as they are
    */
-  public record Result(long replayed, long tooManyHops) {}
+  public record Result(long replayed, long tooManyHops, long foreign) {}
 
   /**
    * @param deadLetters dead-letter topic, full name
@@ -54,14 +54,12 @@ public final class DeadLetterReplay {
     this.maxHops = maxHops;
   }
 
-  /** Letters that were not replayed yet. */
-  public List<ConsumerRecord<byte[], byte[]>> pending() {
-    List<ConsumerRecord<byte[], byte[]>> pending = new ArrayList<>();
+  /** Hands over the letters that were not replayed yet, as records of the dead-letter topic. */
+  public void pending(Consumer<ConsumerRecord<byte[], byte[]>> sink) {
     try (TopicScan scan = new TopicScan(kafka, deadLetters)) {
       scan.seek(done());
-      scan.toEnd(pending::add);
+      scan.toEnd(sink);
     }
-    return pending;
   }
 
   private Map<Integer, Long> done() {
@@ -82,16 +80,20 @@ public final class DeadLetterReplay {
     return done;
   }
 
+  /** What {@link #run} would do now. */
+  public Result preview() {
+    Counts counts = new Counts();
+    pending(counts::letter);
+    return counts.result();
+  }
+
   /** Replays all that is pending now. */
   public Result run() {
-    List<ConsumerRecord<byte[], byte[]>> pending = pending();
     Properties properties = kafka.clientProperties();
     properties.put("transactional.id", GROUP + deadLetters);
     properties.putIfAbsent(
         "max.request.size",
         Integer.toString(Topics.MAX_RECORD_BYTES + 2 * Topics.DEAD_LETTER_ROOM));
-    long replayed = 0;
-    long left = 0;
     Properties group = kafka.clientProperties();
     group.put("group.id", GROUP + deadLetters);
     try (KafkaProducer<byte[], byte[]> producer =
@@ -99,32 +101,92 @@ public final class DeadLetterReplay {
         KafkaConsumer<byte[], byte[]> reader =
             new KafkaConsumer<>(group, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
       producer.initTransactions();
-      for (int from = 0; from < pending.size(); from += BATCH) {
-        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+      Batch batch = new Batch(producer, reader);
+      try {
+        pending(batch::add);
+        batch.commit();
+      } catch (RuntimeException e) {
+        batch.abort();
+        throw e;
+      }
+      return batch.counts.result();
+    }
+  }
+
+  /** Sorts letters by what becomes of them. */
+  private final class Counts {
+    private long replayed;
+    private long left;
+    private long foreign;
+
+    /** The letter to send back, or null if it stays. */
+    DeadLetter letter(ConsumerRecord<byte[], byte[]> record) {
+      DeadLetter letter;
+      try {
+        letter = DeadLetters.read(record);
+      } catch (BadInputException e) {
+        // Not written by us: what it was and where it belongs is not known.
+        foreign++;
+        return null;
+      }
+      if (letter.hops() >= maxHops) {
+        left++;
+        return null;
+      }
+      replayed++;
+      return letter;
+    }
+
+    Result result() {
+      return new Result(replayed, left, foreign);
+    }
+  }
+
+  /** Letters that go back together with the note that they did. */
+  private final class Batch {
+    private final KafkaProducer<byte[], byte[]> producer;
+    private final KafkaConsumer<byte[], byte[]> reader;
+    private final Counts counts = new Counts();
+    private final Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+    private int records;
+
+    Batch(KafkaProducer<byte[], byte[]> producer, KafkaConsumer<byte[], byte[]> reader) {
+      this.producer = producer;
+      this.reader = reader;
+    }
+
+    void add(ConsumerRecord<byte[], byte[]> record) {
+      if (records == 0) {
         producer.beginTransaction();
-        try {
-          for (ConsumerRecord<byte[], byte[]> record :
-              pending.subList(from, Math.min(pending.size(), from + BATCH))) {
-            DeadLetter letter = DeadLetters.read(record);
-            if (letter.hops() >= maxHops) {
-              left++;
-            } else {
-              producer.send(replay(letter));
-              replayed++;
-            }
-            offsets.put(
-                new TopicPartition(record.topic(), record.partition()),
-                new OffsetAndMetadata(record.offset() + 1));
-          }
-          producer.sendOffsetsToTransaction(offsets, reader.groupMetadata());
-          producer.commitTransaction();
-        } catch (RuntimeException e) {
-          producer.abortTransaction();
-          throw e;
-        }
+      }
+      records++;
+      DeadLetter letter = counts.letter(record);
+      if (letter != null) {
+        // What it fails with is thrown when the transaction is committed.
+        var unused = producer.send(replay(letter));
+      }
+      offsets.put(
+          new TopicPartition(record.topic(), record.partition()),
+          new OffsetAndMetadata(record.offset() + 1));
+      if (records == BATCH) {
+        commit();
       }
     }
-    return new Result(replayed, left);
+
+    void commit() {
+      if (records > 0) {
+        producer.sendOffsetsToTransaction(offsets, reader.groupMetadata());
+        producer.commitTransaction();
+        offsets.clear();
+        records = 0;
+      }
+    }
+
+    void abort() {
+      if (records > 0) {
+        producer.abortTransaction();
+      }
+    }
   }
 
   private ProducerRecord<byte[], byte[]> replay(DeadLetter letter) {

@@ -7,19 +7,25 @@ import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.types.Read;
 import java.nio.charset.StandardCharsets;
+import java.util.Optional;
 import java.util.Properties;
 import org.apache.flink.api.common.serialization.SerializationSchema;
 import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.flink.connector.kafka.lineage.KafkaDatasetFacet;
+import org.apache.flink.connector.kafka.lineage.KafkaDatasetFacetProvider;
 import org.apache.flink.connector.kafka.sink.HeaderProvider;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.sink.KafkaSinkBuilder;
 import org.apache.flink.connector.kafka.sink.TransactionNamingStrategy;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 
 /**
- * Records to Kafka. Exactly-once sinks draw transaction names from a pool, so that a restart finds
- * and ends whatever a failed attempt left open and no reader is held up by it. That strategy asks
+ * Records to Kafka. Event times are in the records; Kafka's timestamp says when they were written.
+ *
+ * <p>Exactly-once sinks draw transaction names from a pool, so that a restart finds and ends
+ * whatever a failed attempt left open and no reader is held up by it. That strategy asks
  * serialisers for their topic, which only named classes can answer.
  */
 public final class Sinks {
@@ -80,13 +86,45 @@ public final class Sinks {
             .setKafkaProducerConfig(properties)
             .setBootstrapServers(options.kafka().bootstrapServers())
             .setDeliveryGuarantee(options.delivery())
-            .setRecordSerializer(serializer);
+            .setRecordSerializer(new WrittenNow<>(serializer));
     if (options.delivery() == DeliveryGuarantee.EXACTLY_ONCE) {
       builder
           .setTransactionalIdPrefix(options.transactionalIdPrefix())
           .setTransactionNamingStrategy(TransactionNamingStrategy.POOLING);
     }
     return builder.build();
+  }
+
+  /**
+   * Keeps Flink's timestamps out of Kafka's. They are event times, and a topic that is given a
+   * record of last month deletes it at its next look: its retention is over.
+   */
+  private static final class WrittenNow<T>
+      implements KafkaRecordSerializationSchema<T>, KafkaDatasetFacetProvider {
+    private static final long serialVersionUID = 1L;
+
+    private final KafkaRecordSerializationSchema<T> records;
+
+    WrittenNow(KafkaRecordSerializationSchema<T> records) {
+      this.records = records;
+    }
+
+    @Override
+    public void open(SerializationSchema.InitializationContext context, KafkaSinkContext sink)
+        throws Exception {
+      records.open(context, sink);
+    }
+
+    @Override
+    public ProducerRecord<byte[], byte[]> serialize(
+        T element, KafkaSinkContext context, Long eventTime) {
+      return records.serialize(element, context, null);
+    }
+
+    @Override
+    public Optional<KafkaDatasetFacet> getKafkaDatasetFacet() {
+      return ((KafkaDatasetFacetProvider) records).getKafkaDatasetFacet();
+    }
   }
 
   private static final class Key<T extends StreamRecord> implements SerializationSchema<T> {

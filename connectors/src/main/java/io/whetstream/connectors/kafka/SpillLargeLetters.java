@@ -1,13 +1,11 @@
 package io.whetstream.connectors.kafka;
 
+import io.whetstream.connectors.Digests;
 import io.whetstream.connectors.StoredFiles;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.Header;
 import io.whetstream.connectors.types.Types;
 import java.io.IOException;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import org.apache.flink.api.common.functions.RichMapFunction;
 import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.core.fs.Path;
@@ -68,19 +66,11 @@ public final class SpillLargeLetters extends RichMapFunction<DeadLetter, DeadLet
 
   /** Writes a value under its digest and returns where. */
   static String store(String directory, byte[] value) throws IOException {
-    Path path = new Path(StoredFiles.path(directory), sha256(value));
+    Path path = new Path(StoredFiles.path(directory), Digests.sha256(value));
     FileSystem files = path.getFileSystem();
     if (!files.exists(path) || files.getFileStatus(path).getLen() != value.length) {
       StoredFiles.write(path, value);
     }
     return path.toString();
-  }
-
-  private static String sha256(byte[] value) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(value));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
   }
 }

@@ -43,7 +43,7 @@ public final class Types {
         Type type, Map<String, TypeInformation<?>> parameters) {
       return type == DeadLetter.class
           ? (TypeInformation<T>) DEAD_LETTER
-          : (TypeInformation<T>) of((RecordType) RecordType.forClass((Class) type));
+          : (TypeInformation<T>) of(RecordType.forClass((Class) type));
     }
   }
 }

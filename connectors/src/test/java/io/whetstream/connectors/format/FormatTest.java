@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.whetstream.connectors.LoopbackRegistry;
 import io.whetstream.connectors.Samples;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.Item;
@@ -14,8 +13,6 @@ import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.model.BadInputException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.List;
@@ -177,50 +174,5 @@ class FormatTest {
         assertThrows(BadInputException.class, () -> wrong.codec(RecordType.ITEM, null))
             .getMessage()
             .contains("does not have"));
-  }
-
-  @Test
-  void registryFramedAvroGoesThroughARegistry() throws IOException {
-    try (LoopbackRegistry registry = new LoopbackRegistry()) {
-      int theirs = registry.register(THEIRS.toString());
-      RecordFormat format =
-          RecordFormat.avroRegistry(registry.url(), Map.of("basic.auth.user.info", "u:p"));
-      RecordCodec<Item> codec = format.codec(RecordType.ITEM, "items-value");
-      Item item = new Item("a", null, null, "t", null, 5, Samples.bytes(1, 100), null);
-      byte[] framed = codec.encode(item);
-      assertEquals(
-          List.of(
-              "Basic "
-                  + Base64.getEncoder().encodeToString(utf8("u:p"))
-                  + " POST /subjects/items-value/versions"),
-          registry.requests);
-      assertEquals(0, framed[0]);
-      assertEquals(theirs + 1, ByteBuffer.wrap(framed).getInt(1));
-      assertEquals(item, codec.decode(framed, null, 0));
-      assertEquals(item, codec.decode(framed, null, 0));
-      assertEquals(2, registry.requests.size(), "a schema is asked for once");
-
-      RecordFormat mapped =
-          new RecordFormat(
-              RecordFormat.Encoding.AVRO_REGISTRY,
-              Map.of("id", "sku", "text", "title"),
-              null,
-              registry.url(),
-              Map.of());
-      byte[] value = theirs();
-      byte[] framedTheirs =
-          ByteBuffer.allocate(5 + value.length).put((byte) 0).putInt(theirs).put(value).array();
-      assertEquals("s1", mapped.codec(RecordType.ITEM, "x").decode(framedTheirs, null, 0).id());
-
-      byte[] unknown = framed.clone();
-      unknown[4] = 9;
-      assertTrue(
-          assertThrows(BadInputException.class, () -> codec.decode(unknown, null, 0))
-              .getMessage()
-              .contains("knows no schema with id 9"));
-      registry.breakDown();
-      RecordCodec<Item> other = format.codec(RecordType.ITEM, "items-value");
-      assertThrows(UncheckedIOException.class, () -> other.decode(framed, null, 0));
-    }
   }
 }

@@ -77,10 +77,13 @@ class ImageFetcherTest {
 
   private static InetAddress[] resolve(String host) throws UnknownHostException {
     return switch (host) {
-      case "images.test" -> new InetAddress[] {InetAddress.getByName("127.0.0.1")};
-      case "inner.test" -> new InetAddress[] {InetAddress.getByName("127.0.0.2")};
+      case "images.test" -> InetAddress.getAllByName("127.0.0.1");
+      case "inner.test" -> InetAddress.getAllByName("127.0.0.2");
       case "both.test" ->
-          new InetAddress[] {InetAddress.getByName("127.0.0.1"), InetAddress.getByName("10.0.0.1")};
+          new InetAddress[] {
+            InetAddress.getByAddress(new byte[] {127, 0, 0, 1}),
+            InetAddress.getByAddress(new byte[] {10, 0, 0, 1})
+          };
       default -> InetAddress.getAllByName(host);
     };
   }

@@ -71,9 +71,10 @@ final class WildServer implements AutoCloseable {
       BufferedReader in =
           new BufferedReader(
               new InputStreamReader(socket.getInputStream(), StandardCharsets.US_ASCII));
-      String path = in.readLine().split(" ")[1];
-      while (!in.readLine().isEmpty()) {
-        continue;
+      String path = in.readLine().split(" ", 3)[1];
+      String header = in.readLine();
+      while (!header.isEmpty()) {
+        header = in.readLine();
       }
       requests.add(path);
       answers.getOrDefault(path, other).write(socket.getOutputStream());

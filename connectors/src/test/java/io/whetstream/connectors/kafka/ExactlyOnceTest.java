@@ -123,25 +123,17 @@ class ExactlyOnceTest {
 
   /** A batch in each partition; ids say batch, partition and number. */
   private void send(String batch) {
-    try (KafkaProducer<byte[], byte[]> producer = kafka.producer(1 << 20)) {
-      for (int p = 0; p < PARTITIONS; p++) {
-        for (int i = 0; i < BATCH; i++) {
-          Item item =
-              new Item(
-                  batch + "-" + p + "-" + i,
-                  null,
-                  null,
-                  "t",
-                  null,
-                  System.currentTimeMillis(),
-                  null,
-                  null);
-          byte[] key = item.id().getBytes(StandardCharsets.UTF_8);
-          producer.send(new ProducerRecord<>(IN, p, key, JSON.encode(item)));
-          sent++;
-        }
+    List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
+    for (int p = 0; p < PARTITIONS; p++) {
+      for (int i = 0; i < BATCH; i++) {
+        String id = batch + "-" + p + "-" + i;
+        long now = System.currentTimeMillis();
+        byte[] value = JSON.encode(new Item(id, null, null, "t", null, now, null, null));
+        records.add(new ProducerRecord<>(IN, p, id.getBytes(StandardCharsets.UTF_8), value));
       }
     }
+    KafkaBroker.send(kafka, records);
+    sent += records.size();
   }
 
   /** Ids in a topic in the order of each partition, as readers of that isolation see them. */

@@ -144,7 +144,7 @@ public final class ObjectStore extends FileSystem {
       for (String name :
           new TreeSet<>(
               keys(prefix).stream()
-                  .map(k -> k.substring(prefix.length()).split("/")[0])
+                  .map(k -> k.substring(prefix.length()).split("/", 2)[0])
                   .toList())) {
         found.add(getFileStatus(new Path(path, name)));
       }

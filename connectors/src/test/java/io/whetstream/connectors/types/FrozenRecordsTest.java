@@ -161,7 +161,7 @@ class FrozenRecordsTest {
   }
 
   /** The schema of items as another version might have it. */
-  private static Schema variant(Consumer<ObjectNode> change) {
+  static Schema variant(Consumer<ObjectNode> change) {
     try {
       ObjectNode schema = (ObjectNode) JSON.readTree(RecordType.ITEM.schema().toString());
       change.accept(schema);
@@ -171,7 +171,7 @@ class FrozenRecordsTest {
     }
   }
 
-  private static void remove(ObjectNode schema, String field) {
+  static void remove(ObjectNode schema, String field) {
     for (int i = 0; i < schema.path("fields").size(); i++) {
       if (schema.path("fields").path(i).path("name").asText().equals(field)) {
         schema.withArray("fields").remove(i);

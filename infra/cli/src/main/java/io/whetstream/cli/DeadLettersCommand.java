@@ -4,9 +4,12 @@ import io.whetstream.connectors.kafka.DeadLetterReplay;
 import io.whetstream.connectors.kafka.DeadLetters;
 import io.whetstream.connectors.kafka.TopicScan;
 import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
+import io.whetstream.model.BadInputException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -39,7 +42,7 @@ final class DeadLettersCommand implements Runnable {
       String spilledTo) {}
 
   /** The result of {@code replay} with {@code --json}. */
-  record Replayed(String topic, long replayed, long tooManyHops, boolean dryRun) {}
+  record Replayed(String topic, long replayed, long tooManyHops, long foreign, boolean dryRun) {}
 
   @Override
   public void run() {
@@ -61,42 +64,51 @@ final class DeadLettersCommand implements Runnable {
       @Option(names = "--topic", required = true, description = "pairs or items.") Source source,
       @Option(names = "--pending", description = "Only those that were not replayed yet.")
           boolean pending) {
-    Topics topics = kafka.topics();
-    List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
+    String topic = letters(kafka.topics(), source);
+    List<Listed> listed = new ArrayList<>();
+    // Only what is printed is kept: values may be large.
+    Consumer<ConsumerRecord<byte[], byte[]>> add = record -> listed.add(listed(record));
     if (pending) {
-      records.addAll(
-          new DeadLetterReplay(kafka.connection(), letters(topics, source), 1).pending());
+      new DeadLetterReplay(kafka.connection(), topic, 1).pending(add);
     } else {
-      try (TopicScan scan = new TopicScan(kafka.connection(), letters(topics, source))) {
-        scan.toEnd(records::add);
+      try (TopicScan scan = new TopicScan(kafka.connection(), topic)) {
+        scan.toEnd(add);
       }
     }
-    List<Listed> listed = new ArrayList<>();
     StringBuilder lines = new StringBuilder();
-    for (ConsumerRecord<byte[], byte[]> record : records) {
-      DeadLetter letter = DeadLetters.read(record);
-      Listed line =
-          new Listed(
-              letter.at().toString(),
-              letter.stage(),
-              letter.errorClass(),
-              letter.message(),
-              letter.value() == null ? 0 : letter.value().length,
-              letter.hops(),
-              letter.spilledTo());
-      listed.add(line);
+    for (Listed line : listed) {
       lines
           .append(line.at())
           .append("  ")
           .append(line.stage())
           .append("  ")
           .append(Failures.oneLine(line.message()))
-          .append(line.spilledTo() == null ? "" : "  value in " + line.spilledTo())
+          .append("  ")
+          .append(
+              line.spilledTo() == null ? line.bytes() + " bytes" : "value in " + line.spilledTo())
           .append(line.hops() == 0 ? "" : "  replayed " + line.hops() + " times")
           .append('\n');
     }
     result.print(listed, listed.isEmpty() ? "no dead letters" : lines.toString().stripTrailing());
     return 0;
+  }
+
+  private static Listed listed(ConsumerRecord<byte[], byte[]> record) {
+    long bytes = record.value() == null ? 0 : record.value().length;
+    try {
+      DeadLetter letter = DeadLetters.read(record);
+      return new Listed(
+          letter.at().toString(),
+          letter.stage(),
+          letter.errorClass(),
+          letter.message(),
+          bytes,
+          letter.hops(),
+          letter.spilledTo());
+    } catch (BadInputException e) {
+      String at = new Coordinates(record.topic(), record.partition(), record.offset()).toString();
+      return new Listed(at, "foreign", e.getClass().getName(), e.getMessage(), bytes, 0, null);
+    }
   }
 
   @Command(
@@ -117,22 +129,19 @@ final class DeadLettersCommand implements Runnable {
     Topics topics = kafka.topics();
     DeadLetterReplay replay =
         new DeadLetterReplay(kafka.connection(), letters(topics, source), maxHops);
-    DeadLetterReplay.Result done;
-    if (dryRun) {
-      List<ConsumerRecord<byte[], byte[]>> pending = replay.pending();
-      long left = pending.stream().filter(r -> DeadLetters.read(r).hops() >= maxHops).count();
-      done = new DeadLetterReplay.Result(pending.size() - left, left);
-    } else {
-      done = replay.run();
-    }
+    DeadLetterReplay.Result done = dryRun ? replay.preview() : replay.run();
     result.print(
-        new Replayed(source(topics, source), done.replayed(), done.tooManyHops(), dryRun),
+        new Replayed(
+            source(topics, source), done.replayed(), done.tooManyHops(), done.foreign(), dryRun),
         done.replayed()
             + (dryRun ? " would go back to " : " went back to ")
             + source(topics, source)
             + (done.tooManyHops() == 0
                 ? ""
-                : "; " + done.tooManyHops() + " came back too often and stay"));
+                : "; " + done.tooManyHops() + " came back too often and stay")
+            + (done.foreign() == 0
+                ? ""
+                : "; " + done.foreign() + " are no dead letters of ours and stay"));
     return 0;
   }
 }

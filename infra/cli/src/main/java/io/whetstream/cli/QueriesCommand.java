@@ -8,6 +8,7 @@ import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.records.SimilarityQuery;
+import io.whetstream.jobs.config.Durations;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -92,7 +93,7 @@ final class QueriesCommand implements Runnable {
       @Option(
               names = "--cool-down",
               paramLabel = "TIME",
-              description = "No second alert for near-duplicates within, for example PT10M.")
+              description = "No second alert for near-duplicates within, for example 10m.")
           String coolDown,
       @Option(names = "--disabled", description = "Keep it without matching it.") boolean disabled,
       @Option(
@@ -282,11 +283,12 @@ final class QueriesCommand implements Runnable {
     }
   }
 
+  /** As in a configuration, or in the form of ISO 8601. */
   static Duration duration(String text) {
     try {
       return Duration.parse(text);
     } catch (DateTimeParseException e) {
-      throw new BadInputException("'" + text + "' is no duration: write it like PT10M or P7D", e);
+      return Durations.parse(text);
     }
   }
 

@@ -314,17 +314,21 @@ class KafkaCommandsTest {
   void deadLettersAreListedAndSentBackOnceWithOneMoreHop() throws Exception {
     create("g.");
     send(letter(5, 0));
+    send(new ProducerRecord<>("g.items.dlq", 0, utf8("k"), utf8("of somebody else")));
     send(letter(6, 3));
     JsonNode listed = run("g.", "dlq", "list", "--topic", "items").json();
-    assertEquals(2, listed.size());
+    assertEquals(3, listed.size());
     assertEquals("g.items-1@5", listed.path(0).path("at").asText());
     assertEquals("not UTF-8", listed.path(0).path("message").asText());
-    assertEquals(3, listed.path(1).path("hops").asInt());
+    assertEquals("g.items.dlq-0@1", listed.path(1).path("at").asText());
+    assertEquals("foreign", listed.path(1).path("stage").asText());
+    assertEquals(3, listed.path(2).path("hops").asInt());
 
     String[] replay = {"dlq", "replay", "--topic", "items", "--max-hops", "3"};
     JsonNode dry = run("g.", "dlq", "replay", "--topic", "items", "--dry-run").json();
     assertEquals(1, dry.path("replayed").asInt());
     assertEquals(1, dry.path("tooManyHops").asInt());
+    assertEquals(1, dry.path("foreign").asInt());
     assertEquals(0, read("g.items").size());
     assertEquals(1, run("g.", replay).json().path("replayed").asInt());
     assertEquals(0, run("g.", replay).json().path("replayed").asInt());

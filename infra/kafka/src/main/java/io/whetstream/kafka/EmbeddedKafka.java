@@ -16,6 +16,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -47,6 +48,9 @@ import org.slf4j.LoggerFactory;
 public final class EmbeddedKafka implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(EmbeddedKafka.class);
 
+  private static final Set<String> LISTENERS =
+      Set.of("listeners", "advertised.listeners", "listener.security.protocol.map");
+
   private static final int NODE = 1;
   private static final int ATTEMPTS = 5;
   private static final Duration READY = Duration.ofSeconds(60);
@@ -73,7 +77,8 @@ public final class EmbeddedKafka implements AutoCloseable {
   }
 
   /**
-   * As {@link #start(Path, int)}, with broker properties that override ours.
+   * As {@link #start(Path, int)}, with broker properties that override ours. Listeners are added to
+   * ours instead, so that a broker may have a secured one as well.
    *
    * @param overrides Kafka broker configuration, for example {@code log.retention.ms}
    */
@@ -141,7 +146,12 @@ public final class EmbeddedKafka implements AutoCloseable {
   private static KafkaRaftServer launch(Path dataDir, int port, Map<String, String> overrides) {
     int controllerPort = freePort();
     Properties properties = properties(dataDir, port, controllerPort);
-    properties.putAll(overrides);
+    overrides.forEach(
+        (key, value) ->
+            properties.merge(
+                key,
+                value,
+                (ours, theirs) -> LISTENERS.contains(key) ? ours + "," + theirs : theirs));
     KafkaConfig config = new KafkaConfig(properties, false);
     formatIfNew(dataDir);
     KafkaRaftServer server = new KafkaRaftServer(config, Time.SYSTEM);

@@ -17,12 +17,17 @@ import java.util.regex.Pattern;
 /**
  * The written form of durations: {@code 250ms}, {@code 30s}, {@code 14m}, {@code 6h}, {@code 7d}.
  */
-final class Durations {
+public final class Durations {
   private static final Pattern FORM = Pattern.compile("(\\d{1,15})\\s*(ms|s|m|min|h|d)");
 
   private Durations() {}
 
-  static Duration parse(String text) {
+  /**
+   * Reads a duration.
+   *
+   * @throws BadInputException if it is none
+   */
+  public static Duration parse(String text) {
     Matcher matcher = FORM.matcher(text.strip().toLowerCase(Locale.ROOT));
     if (matcher.matches()) {
       long amount = Long.parseLong(matcher.group(1));

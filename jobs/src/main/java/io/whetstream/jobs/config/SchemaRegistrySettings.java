@@ -7,8 +7,9 @@ import java.util.Map;
  * A schema registry in the REST form that Confluent's, Karapace, Apicurio and Redpanda share.
  *
  * @param url for example {@code https://registry:8081}; empty: none
- * @param properties {@code basic.auth.user.info} ({@code user:password}) or {@code
- *     bearer.auth.token}
+ * @param properties of the registry's client, as Confluent names them: {@code basic.auth.user.info}
+ *     ({@code user:password}), {@code bearer.auth.token}, {@code
+ *     schema.registry.ssl.truststore.location} and so on
  */
 public record SchemaRegistrySettings(String url, Map<String, String> properties)
     implements Serializable {

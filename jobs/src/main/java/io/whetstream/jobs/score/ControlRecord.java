@@ -14,13 +14,39 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
  * @param timestamp Kafka's, in milliseconds
  * @param key may be null
  * @param value null for a tombstone
+ * @param image what was fetched for a query that names its image by URI, or null
+ * @param refusal why nothing could be fetched, or null
  */
 public record ControlRecord(
-    String topic, int partition, long offset, long timestamp, byte[] key, byte[] value) {
+    String topic,
+    int partition,
+    long offset,
+    long timestamp,
+    byte[] key,
+    byte[] value,
+    byte[] image,
+    String refusal) {
 
   static ControlRecord of(ConsumerRecord<byte[], byte[]> read) {
     return new ControlRecord(
-        read.topic(), read.partition(), read.offset(), read.timestamp(), read.key(), read.value());
+        read.topic(),
+        read.partition(),
+        read.offset(),
+        read.timestamp(),
+        read.key(),
+        read.value(),
+        null,
+        null);
+  }
+
+  /** With the image that was fetched for it. */
+  ControlRecord withImage(byte[] fetched) {
+    return new ControlRecord(topic, partition, offset, timestamp, key, value, fetched, null);
+  }
+
+  /** With the reason why its image was not fetched. */
+  ControlRecord refused(String reason) {
+    return new ControlRecord(topic, partition, offset, timestamp, key, value, null, reason);
   }
 
   /** For error messages. */

@@ -88,7 +88,11 @@ public final class Explainer implements AutoCloseable {
     if (query.isEmpty()) {
       return missing(alert, "query", alert.queryAt().toString());
     }
-    WatchedQuery watched = WatchedQuery.of(query.get());
+    SimilarityQuery whole = replay.parts().kept(query.get());
+    if (whole == null) {
+      return missing(alert, "query's image", alert.queryAt().toString());
+    }
+    WatchedQuery watched = WatchedQuery.of(whole);
     if (!watched.contentDigest().equals(alert.queryDigest())) {
       return missing(alert, "query", alert.queryAt().toString());
     }

@@ -32,6 +32,7 @@ final class RecordParts implements ScoreParts {
 
   private final ScoreConfig config;
   private transient Map<String, AdapterAnnouncement> announcements;
+  private transient QueryImages images;
   private transient RecordCodec<SimilarityQuery> queries;
   private transient RecordCodec<AdapterAnnouncement> adapters;
   private transient RecordCodec<AdapterControl> control;
@@ -120,25 +121,64 @@ final class RecordParts implements ScoreParts {
     return new Coordinates(record.topic(), record.partition(), record.offset());
   }
 
+  private QueryImages images() {
+    synchronized (this) {
+      if (images == null) {
+        images = new QueryImages(config);
+      }
+      return images;
+    }
+  }
+
+  private SimilarityQuery decode(ControlRecord record) {
+    synchronized (this) {
+      if (queries == null) {
+        queries = codec(RecordType.QUERY);
+      }
+      return queries.decode(record.value(), at(record), record.timestamp());
+    }
+  }
+
+  @Override
+  public ControlRecord withImage(ControlRecord record) {
+    boolean later = images().supersede(keyOf(record), at(record));
+    if (record.value() == null || later) {
+      return record;
+    }
+    try {
+      SimilarityQuery query = decode(record);
+      return query.image() != null || query.imageUri() == null || !query.enabled()
+          ? record
+          : record.withImage(images().withImage(query).image());
+    } catch (BadInputException e) {
+      return record.refused(e.getMessage());
+    }
+  }
+
+  /** A query with its image at hand, or null if it names one by URI that the job has not kept. */
+  SimilarityQuery kept(SimilarityQuery query) {
+    return query.image() != null || query.imageUri() == null ? query : images().kept(query);
+  }
+
+  private static String keyOf(ControlRecord record) {
+    return record.key() == null ? "" : new String(record.key(), StandardCharsets.UTF_8);
+  }
+
   @Override
   public WatchedQuery query(ControlRecord record) {
-    if (queries == null) {
-      queries = codec(RecordType.QUERY);
+    if (record.refusal() != null) {
+      throw new BadInputException(record.refusal());
     }
-    SimilarityQuery query = queries.decode(record.value(), at(record), record.timestamp());
-    String key = record.key() == null ? null : new String(record.key(), StandardCharsets.UTF_8);
-    if (!query.id().equals(key)) {
+    SimilarityQuery query = decode(record);
+    if (!query.id().equals(keyOf(record))) {
       throw new BadInputException(
-          "query '" + query.id() + "' lies under the key '" + key + "': the key must be its id");
+          "query '"
+              + query.id()
+              + "' lies under the key '"
+              + keyOf(record)
+              + "': the key must be its id");
     }
-    if (query.image() != null
-        && query.image().length > config.watchlist().maxQueryBytes().bytes()) {
-      throw new BadInputException(
-          "the query's image of "
-              + query.image().length
-              + " bytes is larger than watchlist.maxQueryBytes "
-              + config.watchlist().maxQueryBytes());
-    }
+    images().requireSmall(query);
     Suppress suppression = config.suppression();
     if (query.coolDownMillis() != null
         && Duration.ofMillis(query.coolDownMillis())
@@ -153,7 +193,13 @@ final class RecordParts implements ScoreParts {
               + suppression.stateTtl()
               + ": twice coolDown + finalCountAfter must fit, or counts would be lost");
     }
-    return query.enabled() ? WatchedQuery.of(query) : null;
+    if (!query.enabled()) {
+      return null;
+    }
+    return WatchedQuery.of(
+        record.image() == null
+            ? images().withImage(query)
+            : query.withImage(record.image(), Digests.sha256(record.image())));
   }
 
   @Override

@@ -6,10 +6,12 @@ import io.whetstream.connectors.records.Embedding;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.types.Read;
+import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
+import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -55,7 +57,7 @@ record ScoreGraph(
             .setStartingOffsets(OffsetsInitializer.earliest())
             .setDeserializer(new ControlRecord.Schema())
             .build();
-    DataStream<ControlRecord> control =
+    SingleOutputStreamOperator<ControlRecord> read =
         env.fromSource(
                 source,
                 WatermarkStrategy.noWatermarks(),
@@ -63,6 +65,27 @@ record ScoreGraph(
                 TypeInformation.of(ControlRecord.class))
             .uid("control-source")
             .setParallelism(1);
+    // A slow image holds up the queries behind it, and nothing else.
+    String queries = parts.topics().queries();
+    DataStream<ControlRecord> control =
+        AsyncDataStream.orderedWait(
+                read.filter(record -> record.topic().equals(queries))
+                    .name("queries")
+                    .uid("queries-of-control")
+                    .setParallelism(1),
+                new QueryImageFetch(config, parts),
+                config.images().totalTimeout().multipliedBy(4).toMillis(),
+                TimeUnit.MILLISECONDS,
+                config.images().concurrency())
+            .returns(TypeInformation.of(ControlRecord.class))
+            .name("query images")
+            .uid("query-images")
+            .setParallelism(1)
+            .union(
+                read.filter(record -> !record.topic().equals(queries))
+                    .name("adapters, control")
+                    .uid("adapters-of-control")
+                    .setParallelism(1));
     SingleOutputStreamOperator<MatchedItem> matched =
         items
             .connect(control.broadcast())

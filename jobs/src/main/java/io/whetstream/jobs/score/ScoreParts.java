@@ -32,7 +32,18 @@ interface ScoreParts extends Serializable {
 
   Topics topics();
 
-  /** The query in a record with a value, or null if it is switched off. */
+  /**
+   * A record of {@code queries} with its image fetched, if it names one by URI, or with the reason
+   * why there is none. Blocks; called from several threads.
+   */
+  default ControlRecord withImage(ControlRecord record) {
+    return record;
+  }
+
+  /**
+   * The query in a record with a value, or null if it is switched off. An image by URI that did not
+   * come with the record is fetched.
+   */
   WatchedQuery query(ControlRecord record);
 
   /** The version announced, or null if it is of another adapter stream. */

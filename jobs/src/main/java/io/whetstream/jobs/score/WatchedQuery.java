@@ -42,9 +42,7 @@ public record WatchedQuery(
   static WatchedQuery of(SimilarityQuery query) {
     if (query.image() == null && query.imageUri() != null) {
       throw new BadInputException(
-          "query '"
-              + query.id()
-              + "': give the image itself (base64); an image by URI is not fetched for queries");
+          "query '" + query.id() + "': the image at " + query.imageUri() + " is not at hand");
     }
     return new WatchedQuery(
         query.id(),

@@ -204,8 +204,10 @@ class BadImagesTest {
       Files.write(files.resolve("late.png"), pictures.get(4));
       Files.write(files.resolve("garbage.png"), pictures.get(4));
       DeadLetterReplay replay = new DeadLetterReplay(kafka, topics.pairsDeadLetters(), 1);
-      assertEquals(new DeadLetterReplay.Result(bad.size(), 0), replay.run());
-      assertEquals(new DeadLetterReplay.Result(0, 0), replay.run());
+      assertEquals(new DeadLetterReplay.Result(bad.size(), 0, 0), replay.run());
+      // What is bad still may be back already, and is left.
+      DeadLetterReplay.Result second = replay.run();
+      assertEquals(0, second.replayed());
       List<DeadLetter> again = letters(2 * bad.size() - 2).subList(bad.size(), 2 * bad.size() - 2);
       passed = passed(passed.size() + 2);
       assertEquals(List.of("late", "garbage"), ids(passed.subList(4, 6)));
@@ -214,7 +216,9 @@ class BadImagesTest {
         assertEquals(
             List.of("trace"), letter.headers().stream().map(header -> header.name()).toList());
       }
-      assertEquals(new DeadLetterReplay.Result(0, again.size()), replay.run());
+      DeadLetterReplay.Result third = replay.run();
+      assertEquals(0, third.replayed());
+      assertEquals(again.size(), second.tooManyHops() + third.tooManyHops());
 
       // A pair of an id that was trained is a duplicate, whatever its headers say.
       send(List.of(pair("inline", whole, null, null), pair("end", whole, null, null)));

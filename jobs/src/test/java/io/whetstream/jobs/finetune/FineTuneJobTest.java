@@ -1,26 +1,38 @@
 package io.whetstream.jobs.finetune;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
+import io.whetstream.connectors.kafka.DeadLetters;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.jobs.finetune.Faults.Place;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.JobID;
@@ -121,6 +133,72 @@ class FineTuneJobTest {
       parent = each.digest();
     }
     assertTrue(run.record().outcome().step() >= 25, run.record().outcome().toString());
+  }
+
+  /** Values that cannot be trained on, by what is done when that is found. */
+  private static List<Map.Entry<String, byte[]>> poisons(ImageTextPair good) {
+    byte[] image = good.image();
+    byte[] bomb = image.clone();
+    // A PNG's width and height.
+    ByteBuffer.wrap(bomb).putInt(16, 60_000).putInt(20, 60_000);
+    List<Map.Entry<String, byte[]>> all = new ArrayList<>();
+    all.add(Map.entry("decode", "{no json".getBytes(StandardCharsets.UTF_8)));
+    all.add(Map.entry("decode", "{\"id\":[],\"caption\":7}".getBytes(StandardCharsets.UTF_8)));
+    all.add(
+        Map.entry(
+            "decode",
+            "{\"id\":\"a\",\"caption\":\"\u00e9\"}".getBytes(StandardCharsets.ISO_8859_1)));
+    all.add(Map.entry("decode", new byte[0]));
+    for (byte[] bad : List.of(new byte[64], Arrays.copyOf(image, image.length / 2), bomb)) {
+      ImageTextPair pair =
+          new ImageTextPair(
+              "bad" + all.size(),
+              null,
+              null,
+              "a red cross",
+              null,
+              null,
+              good.eventTime(),
+              bad,
+              null);
+      all.add(Map.entry("prepare", RecordFormat.json().codec(RecordType.PAIR, null).encode(pair)));
+    }
+    return all;
+  }
+
+  @Test
+  void eachPoisonAmongGoodPairsIsADeadLetterByteForByteAndNothingFails() throws Exception {
+    FineTuneConfig config = harness.config("poison", 1, TINY);
+    List<ImageTextPair> pairs = pairs(4, 160);
+    List<Map.Entry<String, byte[]>> poisons = poisons(pairs.get(0));
+    int sent = 0;
+    for (Map.Entry<String, byte[]> poison : poisons) {
+      harness.produce(config, pairs.subList(sent, sent + 20));
+      sent += 20;
+      harness.produceRaw(config, "poison", poison.getValue());
+    }
+    harness.produce(config, pairs.subList(sent, pairs.size()));
+    Faults run = Faults.of("poison", Place.NOWHERE);
+    JobID job = harness.submit(config, true, run, null);
+    harness.finish(job);
+    assertEquals("", harness.failure(job));
+
+    assertEquals(
+        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
+    Map<Coordinates, DeadLetter> letters = new HashMap<>();
+    for (var record : harness.deadLetters(config)) {
+      DeadLetter letter = DeadLetters.read(record);
+      assertNull(letters.put(letter.at(), letter));
+    }
+    assertEquals(poisons.size(), letters.size());
+    for (int i = 0; i < poisons.size(); i++) {
+      DeadLetter letter = letters.get(new Coordinates("poison.pairs", 0, 20 + 21L * i));
+      assertNotNull(letter, letters.keySet().toString());
+      assertEquals(poisons.get(i).getKey(), letter.stage(), letter.message());
+      assertArrayEquals(poisons.get(i).getValue(), letter.value());
+      assertArrayEquals("poison".getBytes(StandardCharsets.UTF_8), letter.recordKey());
+    }
   }
 
   private static final String[] DETERMINISTIC = {

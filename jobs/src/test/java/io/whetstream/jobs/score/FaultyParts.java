@@ -106,6 +106,11 @@ final class FaultyParts implements ScoreParts {
   }
 
   @Override
+  public ControlRecord withImage(ControlRecord record) {
+    return parts.withImage(record);
+  }
+
+  @Override
   public WatchedQuery query(ControlRecord record) {
     return parts.query(record);
   }
