@@ -105,12 +105,13 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
         trainer.startEpoch(1 + Math.max(trainer.epoch(), lastEpoch()));
       }
       LOG.info(
-          "Trainer of {}: {}, epoch {}, step {}, {} pairs waiting, global batch {} = {} chunk(s) of"
-              + " {}, groups of {}",
+          "Trainer of {}: {}, epoch {}, step {}, weights {}, {} pairs waiting, global batch {} = {}"
+              + " chunk(s) of {}, groups of {}",
           settings.name(),
           restored ? "restored" : "new",
           trainer.epoch(),
           trainer.stepNumber(),
+          trainer.weights().digest(),
           trainer.pendingPairs(),
           settings.training().globalBatch(),
           settings.training().chunk() == 0
@@ -377,6 +378,12 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
       }
     }
     if (trainer != null) {
+      // Beside the line of the start: after a savepoint, the next start has the same weights.
+      LOG.info(
+          "Trainer of {}: closed, step {}, weights {}",
+          settings.name(),
+          trainer.stepNumber(),
+          trainer.weights().digest());
       trainer.close();
     }
     super.close();

@@ -34,7 +34,7 @@ final class DemoEvaluation implements AutoCloseable {
   /** Scenes that compete in retrieval. */
   static final int SCENES = 256;
 
-  private static final int PER_KIND = 96;
+  private static final int PER_KIND = 192;
   private static final int CHUNK = 64;
   // Its own seed, so that runs with different seeds are measured on the same scenes.
   private static final long SEED = 7;
@@ -94,8 +94,8 @@ final class DemoEvaluation implements AutoCloseable {
   /**
    * Compositional accuracy by kind, of the base with its starting prompt if {@code adapter} null.
    */
-  SortedMap<String, Double> compositional(AdapterWeights adapter) {
-    List<CompositionalItem> items = SceneSets.compositional(SEED, SceneLook.STANDARD, PER_KIND);
+  SortedMap<String, Double> compositional(AdapterWeights adapter, SceneLook look) {
+    List<CompositionalItem> items = SceneSets.compositional(SEED, look, PER_KIND);
     Embedder embedder = embedder(PromptTemplates.defaults());
     float[][] images =
         embedder.embedImages(adapter, items.stream().map(i -> pixels(i.scene())).toList());

@@ -90,7 +90,7 @@ record DemoReport(
       Double preDriftOnDrifted,
       Double recovered) {}
 
-  /** At the start, and of the adapter published last. */
+  /** At the start, and of the adapter published last; on the looks that the stream ended with. */
   record CompositionalAccuracy(Map<String, Double> start, Map<String, Double> published) {}
 
   /**

@@ -33,6 +33,7 @@ final class StreamJobs implements DemoJobs {
           "heldOut.size=256",
           "gate.minSample=32",
           "publish.everySteps=16",
+          "drift.response=ADAPT",
           "publish.comparePublishedEvery=4",
           "publish.compareBaseEvery=0",
           "checkpoint.interval=3s");

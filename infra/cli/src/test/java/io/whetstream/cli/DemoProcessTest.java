@@ -1,0 +1,162 @@
+package io.whetstream.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The demo as a process of its own, ended as people end processes. */
+class DemoProcessTest {
+  private static final Duration PATIENCE = Duration.ofMinutes(4);
+  private static final Pattern TRAINER =
+      Pattern.compile(
+          "Trainer of demo: (new|restored|closed),.*? step (\\d+), weights ([0-9a-f]+)");
+
+  @TempDir Path temp;
+  private final List<Process> started = new ArrayList<>();
+
+  @AfterEach
+  void endWhatIsLeft() {
+    started.forEach(Process::destroyForcibly);
+  }
+
+  /** What the trainer logged at its start or end. */
+  private record TrainerLine(String what, long step, String weights) {}
+
+  @Test
+  void interruptLeavesASavepointOfTheSameWeightsAndKillSaysWhatIsTrainedAgain() throws Exception {
+    Process first = demo("first");
+    awaitStep("first", first, 3);
+    signal(first, "INT");
+    awaitEnd("first", first);
+    assertEquals(0, first.exitValue(), said("first"));
+    assertTrue(said("first").contains("job finetune stopped at "), said("first"));
+    TrainerLine closed = last("closed");
+    assertTrue(closed.step() >= 3, closed.toString());
+    assertTrue(said("first").contains("stopped after step " + closed.step()), said("first"));
+
+    Process second = demo("second");
+    awaitStep("second", second, closed.step() + 3);
+    TrainerLine restored = last("restored");
+    assertEquals(closed.step(), restored.step());
+    assertEquals(closed.weights(), restored.weights(), "the savepoint holds other weights");
+    assertTrue(said("second").contains("job finetune goes on from "), said("second"));
+    assertFalse(said("second").contains("trained again"), said("second"));
+    signal(second, "KILL");
+    awaitEnd("second", second);
+
+    long reached = Long.parseLong(Files.readString(data().resolve("demo/step")).strip());
+    Process third = demo("third");
+    awaitSaid("third", third, text -> text.contains(" trained  step "));
+    TrainerLine again = last("restored");
+    assertTrue(
+        again.step() >= closed.step() && again.step() <= reached, again + " after " + reached);
+    assertEquals(
+        again.step() < reached,
+        said("third")
+            .contains("steps " + (again.step() + 1) + " to " + reached + " are trained again"),
+        said("third"));
+    signal(third, "TERM");
+    awaitEnd("third", third);
+    assertEquals(0, third.exitValue(), said("third"));
+  }
+
+  private Path data() {
+    return temp.resolve("data");
+  }
+
+  private Process demo(String name) throws IOException {
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx1g",
+                "-cp",
+                System.getProperty("java.class.path"),
+                "-Dwhetstream.log=" + temp.resolve("log"),
+                Main.class.getName(),
+                "demo",
+                "--headless",
+                "--seconds",
+                "3600",
+                "--data",
+                data().toString())
+            .redirectErrorStream(true)
+            .redirectOutput(temp.resolve(name).toFile())
+            .start();
+    started.add(process);
+    return process;
+  }
+
+  private void awaitStep(String name, Process process, long step) throws Exception {
+    Path noted = data().resolve("demo/step");
+    awaitSaid(
+        name,
+        process,
+        text -> {
+          try {
+            return Files.exists(noted) && Long.parseLong(Files.readString(noted).strip()) >= step;
+          } catch (IOException e) {
+            throw new IllegalStateException(e);
+          }
+        });
+  }
+
+  private void awaitSaid(String name, Process process, Predicate<String> condition)
+      throws Exception {
+    long end = System.nanoTime() + PATIENCE.toNanos();
+    while (!condition.test(said(name))) {
+      assertTrue(process.isAlive(), () -> "the demo ended: " + said(name));
+      assertTrue(System.nanoTime() < end, () -> "waited for too long: " + said(name));
+      process.waitFor(100, TimeUnit.MILLISECONDS);
+    }
+  }
+
+  private void awaitEnd(String name, Process process) throws InterruptedException {
+    assertTrue(
+        process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS), () -> "still runs: " + said(name));
+  }
+
+  private static void signal(Process process, String name) throws Exception {
+    assertEquals(
+        0,
+        new ProcessBuilder("kill", "-" + name, Long.toString(process.pid())).start().waitFor(),
+        "kill -" + name);
+  }
+
+  private String said(String name) {
+    try {
+      return Files.readString(temp.resolve(name));
+    } catch (IOException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private TrainerLine last(String what) throws IOException {
+    try (Stream<String> lines = Files.lines(temp.resolve("log"))) {
+      return lines
+          .flatMap(line -> TRAINER.matcher(line).results())
+          .filter(match -> match.group(1).equals(what))
+          .map(DemoProcessTest::line)
+          .reduce((a, b) -> b)
+          .orElseThrow(() -> new AssertionError("the trainer logged no line '" + what + "'"));
+    }
+  }
+
+  private static TrainerLine line(MatchResult match) {
+    return new TrainerLine(match.group(1), Long.parseLong(match.group(2)), match.group(3));
+  }
+}
