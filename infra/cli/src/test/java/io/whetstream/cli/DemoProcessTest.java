@@ -47,7 +47,6 @@ class DemoProcessTest {
     assertTrue(said("first").contains("job finetune stopped at "), said("first"));
     TrainerLine closed = last("closed");
     assertTrue(closed.step() >= 3, closed.toString());
-    assertTrue(said("first").contains("stopped after step " + closed.step()), said("first"));
 
     Process second = demo("second");
     awaitStep("second", second, closed.step() + 3);

@@ -215,7 +215,8 @@ public final class Demo {
     Map<String, Path> savepoints = runtime.stopJobs();
     monitor.catchUp();
     savepoints.forEach((job, path) -> progress.say(describe(runtime, job, path)));
-    progress.say("stopped after step " + counts.step() + "; start again to go on from there");
+    // The trainer may have made a step more between the count and the savepoint.
+    progress.say("stopped at step " + counts.step() + " or just after; start again to go on");
     if (!whole && reportFile == null) {
       return Map.of("step", counts.step(), "trained", counts.trained());
     }
