@@ -9,21 +9,34 @@ import java.util.List;
 
 /**
  * Memory of one training step, in bytes, counted from what the forward passes keep for the backward
- * pass (resource {@code llava.py}, the functions named below). An estimate: allocators keep more
- * than is asked of them, and the process's own share varies.
+ * pass (resource {@code llava.py}, the functions named below). An estimate of what a run has
+ * resident at its peak, within a fifth of it where that was measured ({@code model/RESULTS.md}).
  *
- * @param weights the frozen base
+ * @param weights the frozen base, and its file as it is mapped
  * @param adapter trainable values, gradient, both moments, and their copies in a step
  * @param activations of the rows that are in memory at once, with the temporaries of one layer
  * @param images pixels, projected features, and the vision tower's temporaries
  * @param process Java, libtorch and decoded images
+ * @param allocator what is freed, but not in pieces that fit what is asked for next: measured
  * @param total the sum
  */
 record MemoryEstimate(
-    long weights, long adapter, long activations, long images, long process, long total) {
+    long weights,
+    long adapter,
+    long activations,
+    long images,
+    long process,
+    long allocator,
+    long total) {
 
   /** What a run of the smallest model takes. */
-  private static final long PROCESS = 550L << 20;
+  private static final long PROCESS = 400L << 20;
+
+  /** What units one after another, each longer than the last, leave behind. */
+  private static final long BETWEEN_UNITS = 300L << 20;
+
+  /** Tokens computed at once, as in the library's step engine. */
+  private static final long UNIT_TOKENS = 4096;
 
   /**
    * How many images go through the vision tower at once at most, as in the library's step engine.
@@ -31,12 +44,14 @@ record MemoryEstimate(
   private static final int VISION_AT_ONCE = 64;
 
   /**
+   * @param file bytes of the base's files
    * @param rows all rows of a step
    * @param chunk rows computed at once; 0 is all
    */
   static MemoryEstimate of(
       ModelConfig config,
       long parameters,
+      long file,
       long trainable,
       int rank,
       List<Row> rows,
@@ -50,19 +65,22 @@ record MemoryEstimate(
           case FP64 -> 8;
         };
     TextConfig t = config.text();
-    long weights = element * (parameters + (long) t.maxPositions() * t.headDim());
+    long weights = element * (parameters + (long) t.maxPositions() * t.headDim()) + file;
     // Four vectors that stay; gradient and cast copies of a step.
     long adapter = trainable * (4L * 4 + 4 + 2L * element);
     long activations = activations(t, rank, rows, chunk, element);
     long inMemory = chunk == 0 ? images : Math.min(images, chunk);
     long pictures = images(config, images, Math.min(inMemory, VISION_AT_ONCE), element);
+    boolean recomputed = chunk > 0 && chunk < rows.size();
+    long allocator = activations / 5 + (recomputed ? BETWEEN_UNITS : 0);
     return new MemoryEstimate(
         weights,
         adapter,
         activations,
         pictures,
         PROCESS,
-        weights + adapter + activations + pictures + PROCESS);
+        allocator,
+        weights + adapter + activations + pictures + PROCESS + allocator);
   }
 
   private static long activations(TextConfig t, int rank, List<Row> rows, int chunk, int element) {
@@ -92,7 +110,8 @@ record MemoryEstimate(
       tokens = count * longest;
       targets = count * most;
     }
-    return element * tokens * (t.layers() * kept + temporaries) + targets * target;
+    long unit = Math.min(tokens, UNIT_TOKENS);
+    return element * (tokens * t.layers() * kept + unit * temporaries) + targets * target;
   }
 
   private static long images(ModelConfig config, long images, long atOnce, int element) {

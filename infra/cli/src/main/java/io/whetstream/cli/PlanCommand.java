@@ -84,6 +84,7 @@ final class PlanCommand implements Callable<Integer> {
           MemoryEstimate.of(
               base.config(),
               parameters,
+              bytes(base.checkpoint()),
               layout.size(),
               adapter.rank(),
               rows,
@@ -127,6 +128,13 @@ final class PlanCommand implements Callable<Integer> {
     return checkpoint.names().stream().mapToLong(name -> checkpoint.info(name).size()).sum();
   }
 
+  private static long bytes(Checkpoint checkpoint) {
+    return checkpoint.names().stream()
+        .map(checkpoint::info)
+        .mapToLong(info -> info.end() - info.begin())
+        .sum();
+  }
+
   private static String text(Result r) {
     MemoryEstimate m = r.memoryBytes();
     return String.format(
@@ -134,7 +142,7 @@ final class PlanCommand implements Callable<Integer> {
         "base: %,d parameters; trainable: %,d%n"
             + "a step: %,d tokens, %.1f GFLOP%n"
             + "memory: about %s (base %s, adapter and optimizer %s, activations %s, images %s,"
-            + " process %s)%n"
+            + " process %s, allocator %s)%n"
             + "trainer state in a checkpoint: %s; an adapter: %s",
         r.parameters(),
         r.trainable(),
@@ -146,6 +154,7 @@ final class PlanCommand implements Callable<Integer> {
         size(m.activations()),
         size(m.images()),
         size(m.process()),
+        size(m.allocator()),
         size(r.checkpointBytes()),
         size(r.adapterBytes()));
   }

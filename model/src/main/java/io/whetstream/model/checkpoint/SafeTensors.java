@@ -161,7 +161,8 @@ public final class SafeTensors implements AutoCloseable {
 
   private static JsonNode header(Path file, ByteBuffer bytes) {
     JsonNode header;
-    try (JsonParser parser = JSON.getFactory().createParser(bytes.array())) {
+    try (JsonParser parser =
+        JSON.getFactory().createParser(bytes.array(), bytes.arrayOffset(), bytes.capacity())) {
       header = JSON.readTree(parser);
       if (header != null && parser.nextToken() != null) {
         throw new BadInputException(file + ": text behind the end of the safetensors header");

@@ -193,7 +193,7 @@ public final class SafeTensorsWriter {
 
   private static void flushIfFull(ByteBuffer buffer, OutputStream out) throws IOException {
     if (!buffer.hasRemaining()) {
-      out.write(buffer.array());
+      out.write(buffer.array(), buffer.arrayOffset(), buffer.position());
       buffer.clear();
     }
   }

@@ -1,7 +1,6 @@
 package io.whetstream.model.image;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.JsonObjects;
@@ -15,7 +14,6 @@ import java.util.List;
  * safe for use by several threads.
  */
 public final class ImageProcessor {
-  private static final ObjectMapper JSON = new ObjectMapper();
   private static final String FILE = "preprocessor_config.json";
   private static final int MAX_SIDE = 1 << 14;
 

@@ -423,7 +423,7 @@ public final class Lvlm implements AutoCloseable {
       base += length;
       equal++;
       boolean last = o + 1 == order.size();
-      if (last || !padded && rows.get(order.get(o + 1)).length() != length) {
+      if (last || (!padded && rows.get(order.get(o + 1)).length() != length)) {
         groups.add(equal);
         groups.add(length);
         equal = 0;

@@ -224,6 +224,7 @@ final class Engine {
     }
 
     /** Pooled features of the images filled in: [count, width]. */
+    @SuppressWarnings("try") // Results are in place; they are only closed.
     FloatBuffer pool(int count) throws OrtException {
       int width = config.vision().hiddenSize();
       FloatBuffer result = output(count * width);
@@ -258,6 +259,7 @@ final class Engine {
       return OnnxTensor.createTensor(environment, pixels, new long[] {count, 3, side, side});
     }
 
+    @SuppressWarnings("try") // As above.
     private FloatBuffer decode(
         int count, int length, OnnxTensor features, boolean text, ScorerAdapter adapter)
         throws OrtException {

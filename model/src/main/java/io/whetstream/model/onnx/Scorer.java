@@ -315,7 +315,9 @@ public final class Scorer implements AutoCloseable {
         FloatBuffer embedded =
             workspace.embed(end - begin, length, pixels != null, textSide, adapter);
         for (int i = begin; i < end; i++) {
-          embedded.get(vectors[(int) order[i]] = new float[dimension()]);
+          float[] vector = new float[dimension()];
+          embedded.get(vector);
+          vectors[(int) order[i]] = vector;
         }
         begin = end;
       }
@@ -360,7 +362,8 @@ public final class Scorer implements AutoCloseable {
         workspace.fillPixels(pixels, begin, end);
         FloatBuffer pooled = workspace.pool(end - begin);
         for (int i = begin; i < end; i++) {
-          pooled.get(vectors[i] = new float[visionDimension()]);
+          vectors[i] = new float[visionDimension()];
+          pooled.get(vectors[i]);
         }
       }
       return vectors;

@@ -71,6 +71,12 @@ public record TrainingConfig(
           "logitScale must lie in [1, maxLogitScale]");
     }
 
+    /**
+     * The paper's sum of both losses at equal weights, with a scale of 50 (1/0.02, METHOD.md's
+     * choice) and UniME's margin of 0.1. On the demo base none of the three can be told from its
+     * neighbours (scales of 30, weights of 0 and 0.3, no masking: {@code model/RESULTS.md}), so
+     * they stay where larger models have shown them to be good.
+     */
     public static Objective defaults() {
       return new Objective(1, 1, 50, true, 100, 0, FalseNegatives.ABSOLUTE, 0.1);
     }
@@ -111,8 +117,32 @@ public record TrainingConfig(
       check(schedule != Schedule.COSINE || totalSteps > 0, "a cosine schedule needs totalSteps");
     }
 
+    /**
+     * For a stream, whose end is not known: a constant rate of 1e-3. On the demo base, of width
+     * 128, it learns as much in 6,400 pairs as 3e-3 ({@code model/RESULTS.md}). Wider bases want
+     * less, about in inverse proportion to their width: the paper takes 1e-4 at 4,096.
+     */
     public static Optimizer defaults() {
       return new Optimizer(1e-3, 0.9, 0.98, 1e-8, 0.01, 2.0, 5, Schedule.CONSTANT, 0);
+    }
+
+    /**
+     * For a run of known length: 3e-3, which a cosine takes to 0 at the last step.
+     *
+     * @param steps of the run, at least 1
+     */
+    public static Optimizer ofLength(long steps) {
+      Optimizer d = defaults();
+      return new Optimizer(
+          3e-3,
+          d.beta1,
+          d.beta2,
+          d.epsilon,
+          d.weightDecay,
+          d.clipNorm,
+          d.warmupSteps,
+          Schedule.COSINE,
+          steps);
     }
 
     public Optimizer withLearningRate(double rate) {

@@ -211,6 +211,24 @@ class TrainerTest {
   }
 
   @Test
+  void captionsThatSpellSpecialTokensAreTrainedOn() {
+    String caption = "a <image> of </s> <pad>";
+    try (Trainer trainer = Trainer.create(model, tokenizer, config())) {
+      assertEquals(1, trainer.step(List.of(spelling(tokenizer.encode(caption)))).step());
+      // Its counterpart: had the name become the token, the trainer would not take it.
+      PreparedPair token = spelling(tokenizer.encodePrompt(caption));
+      BadInputException e =
+          assertThrows(BadInputException.class, () -> trainer.step(List.of(token)));
+      assertTrue(e.getMessage().contains("stands for an image"), e.getMessage());
+    }
+  }
+
+  private static PreparedPair spelling(long[] ids) {
+    PreparedPair any = batch(0, 1).get(0);
+    return new PreparedPair("spelling", any.pixels(), ids, ids, "image", "caption");
+  }
+
+  @Test
   void aSkippedStepIsReportedAndNotCounted() {
     try (Trainer trainer = Trainer.create(model, tokenizer, config())) {
       trainer.step(batch(0, 6));
