@@ -21,12 +21,16 @@ import org.apache.flink.util.Collector;
 /**
  * Groups the pairs of a bucket so that the members of a group are hard to tell apart.
  *
- * <p>A pair waits among the bucket's pending pairs. When these reach {@code mining.candidates}, or
- * the oldest has waited {@code mining.maxWait} of event time, the oldest becomes an anchor and
- * leaves with its nearest pending neighbours. Neighbours that are likely the same thing (equal
- * image or caption, or a similarity above the bound) stay for a later group: as negatives they
- * would teach a falsehood. Part of a group may be past pairs, kept as a uniform sample of the
- * bucket within a bound of bytes (Vitter 1985, algorithm R), against forgetting.
+ * <p>A pair waits among the bucket's pending pairs. When these reach {@code mining.candidates}, the
+ * one whose nearest neighbours are nearest becomes an anchor, so that no unrelated pair tears apart
+ * what belongs together. A pair that has waited {@code mining.maxWait} of event time, or for twice
+ * as many later pairs as there are candidates, becomes an anchor then. With an anchor leave those
+ * whose cosine to it, twice, less the mean cosine to their own nearest, is highest: what has others
+ * nearer by will make a better group with them (cross-domain similarity local scaling, Conneau et
+ * al. 2018, section 2.3; the anchor's own mean changes no order). Neighbours that are likely the
+ * same thing (equal image or caption, or a similarity above the bound) stay for a later group: as
+ * negatives they would teach a falsehood. Part of a group may be past pairs, kept as a uniform
+ * sample of the bucket within a bound of bytes (Vitter 1985, algorithm R), against forgetting.
  *
  * <p>A held-out pair passes through at once and alone: it is never a partner and never remembered.
  *
@@ -36,6 +40,9 @@ import org.apache.flink.util.Collector;
  */
 final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, PairGroup> {
   private static final long serialVersionUID = 1L;
+
+  /** In place of an anchor's position: whichever has the nearest neighbours. */
+  private static final int TIGHTEST = -1;
 
   private final MiningSettings settings;
   private final double heldOutShare;
@@ -61,26 +68,16 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
   /** The heap's copy of one bucket. */
   private static final class Bucket {
     private BucketState state;
-    private final List<Sketch> pending = new ArrayList<>();
+    private final PendingPairs pending;
     private final List<Sketch> past = new ArrayList<>();
     private long pastBytes;
 
-    /** Position of the pending pair whose deadline is first; -1 if none waits. */
-    int mostUrgent() {
-      int first = -1;
-      for (int i = 0; i < pending.size(); i++) {
-        if (first < 0 || pending.get(i).deadline() < pending.get(first).deadline()) {
-          first = i;
-        }
-      }
-      return first;
+    Bucket(double similarityBound) {
+      pending = new PendingPairs(similarityBound);
     }
 
     long heap() {
-      long bytes = 256;
-      for (Sketch sketch : pending) {
-        bytes += sketch.heap();
-      }
+      long bytes = 256 + pending.heap();
       for (Sketch sketch : past) {
         bytes += sketch.heap();
       }
@@ -140,12 +137,13 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     Sketch sketch = Sketch.of(number, pair, deadline(pair.eventTime(), key));
     pending.put(number, pair);
     pendingSketches.put(number, sketch);
+    cachedBytes -= bucket.pending.heap();
     bucket.pending.add(sketch);
+    cachedBytes += bucket.pending.heap();
     waiting++;
-    cachedBytes += sketch.heap();
     bucket.state = bucket.state.arrived();
     while (bucket.pending.size() >= settings.candidates()) {
-      close(key, bucket, 0, out);
+      closeNext(key, bucket, out);
     }
     watch(bucket, sketch.deadline(), context);
     buckets.update(bucket.state);
@@ -160,9 +158,9 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     switch (context.timeDomain()) {
       case EVENT_TIME -> {
         bucket.state = bucket.state.withTimer(Long.MIN_VALUE);
-        for (int due = bucket.mostUrgent();
+        for (int due = bucket.pending.mostUrgent();
             due >= 0 && bucket.pending.get(due).deadline() <= timestamp;
-            due = bucket.mostUrgent()) {
+            due = bucket.pending.mostUrgent()) {
           close(key, bucket, due, out);
         }
       }
@@ -170,12 +168,12 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
         bucket.state = bucket.state.withWatched(false);
         if (timestamp - lastArrival >= settings.idleFlush().toMillis()) {
           while (!bucket.pending.isEmpty()) {
-            close(key, bucket, 0, out);
+            closeNext(key, bucket, out);
           }
         }
       }
     }
-    int urgent = bucket.mostUrgent();
+    int urgent = bucket.pending.mostUrgent();
     if (urgent >= 0) {
       watch(bucket, bucket.pending.get(urgent).deadline(), context);
     }
@@ -216,6 +214,12 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
   }
 
+  /** Makes the group that is to leave first while no pair's event time has come. */
+  private void closeNext(int key, Bucket bucket, Collector<PairGroup> out) throws Exception {
+    long age = bucket.state.next() - bucket.pending.get(0).number();
+    close(key, bucket, age > 2L * settings.candidates() ? 0 : TIGHTEST, out);
+  }
+
   private void close(int key, Bucket bucket, int anchor, Collector<PairGroup> out)
       throws Exception {
     long group = bucket.state.groups();
@@ -228,9 +232,10 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       pairs.add(pending.get(member.number()));
       pending.remove(member.number());
       pendingSketches.remove(member.number());
-      cachedBytes -= member.heap();
     }
-    bucket.pending.removeAll(members);
+    cachedBytes -= bucket.pending.heap();
+    bucket.pending.remove(members);
+    cachedBytes += bucket.pending.heap();
     waiting -= members.size();
     for (Sketch sketch : shown) {
       pairs.add(past.get(sketch.number()));
@@ -249,18 +254,37 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     out.collect(new PairGroup(pairs, members.size()));
   }
 
-  /** A pending pair and its nearest, at most {@code size} together. */
-  private List<Sketch> partners(Bucket bucket, int position, int size) {
-    List<Sketch> others = new ArrayList<>(bucket.pending);
-    Sketch anchor = others.remove(position);
-    List<Sketch> members = new ArrayList<>(size);
-    members.add(anchor);
+  /**
+   * A pending pair and its partners, at most {@code size} together; in random mode the oldest.
+   *
+   * @param anchor position of the pair, or {@link #TIGHTEST}
+   */
+  private List<Sketch> partners(Bucket bucket, int anchor, int size) {
+    List<Sketch> all = bucket.pending.all();
     if (settings.mode() == Mode.RANDOM) {
-      members.addAll(others.subList(0, Math.min(size - 1, others.size())));
-      return members;
+      return List.copyOf(all.subList(0, Math.min(size, all.size())));
     }
-    take(anchor, others, members, size);
+    double[] closeness = bucket.pending.closeness(settings.groupSize() - 1);
+    int first = anchor == TIGHTEST ? largest(closeness) : anchor;
+    List<Sketch> members = new ArrayList<>(size);
+    members.add(all.get(first));
+    double[] scores = cosines(all.get(first), all);
+    for (int i = 0; i < scores.length; i++) {
+      scores[i] = 2 * scores[i] - closeness[i];
+    }
+    scores[first] = Double.NEGATIVE_INFINITY;
+    take(all, scores, members, size);
     return members;
+  }
+
+  private static int largest(double[] values) {
+    int largest = 0;
+    for (int i = 1; i < values.length; i++) {
+      if (values[i] > values[largest]) {
+        largest = i;
+      }
+    }
+    return largest;
   }
 
   /** Past pairs to show again beside the new members. */
@@ -270,7 +294,8 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
     List<Sketch> chosen = new ArrayList<>(members);
     if (settings.mode() == Mode.HARD) {
-      take(members.get(0), bucket.past, chosen, members.size() + count);
+      double[] scores = cosines(members.get(0), bucket.past);
+      take(bucket.past, scores, chosen, members.size() + count);
     } else {
       List<Sketch> left = new ArrayList<>(bucket.past);
       for (int i = 0; i < count && !left.isEmpty(); i++) {
@@ -281,24 +306,23 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     return List.copyOf(chosen.subList(members.size(), chosen.size()));
   }
 
-  /** Adds the nearest candidates to the members, likely false negatives left out. */
-  private void take(Sketch anchor, List<Sketch> candidates, List<Sketch> members, int size) {
-    double[] cosines = new double[candidates.size()];
+  private static double[] cosines(Sketch anchor, List<Sketch> others) {
+    double[] cosines = new double[others.size()];
     for (int i = 0; i < cosines.length; i++) {
-      cosines[i] = anchor.cosine(candidates.get(i));
+      cosines[i] = anchor.cosine(others.get(i));
     }
+    return cosines;
+  }
+
+  /** Adds the candidates of the highest scores to the members, likely false negatives left out. */
+  private void take(List<Sketch> candidates, double[] scores, List<Sketch> members, int size) {
     // Few are taken of many, so looking for the next best is cheaper than sorting.
     while (members.size() < size) {
-      int best = -1;
-      for (int i = 0; i < cosines.length; i++) {
-        if (cosines[i] > (best < 0 ? Double.NEGATIVE_INFINITY : cosines[best])) {
-          best = i;
-        }
-      }
-      if (best < 0) {
+      int best = scores.length == 0 ? -1 : largest(scores);
+      if (best < 0 || scores[best] == Double.NEGATIVE_INFINITY) {
         return;
       }
-      cosines[best] = Double.NEGATIVE_INFINITY;
+      scores[best] = Double.NEGATIVE_INFINITY;
       Sketch candidate = candidates.get(best);
       boolean same = false;
       for (Sketch member : members) {
@@ -369,14 +393,12 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       return bucket;
     }
     cacheMisses.inc();
-    bucket = new Bucket();
+    bucket = new Bucket(settings.similarityBound());
     BucketState state = buckets.value();
     bucket.state = state == null ? BucketState.EMPTY : state;
     if (state != null) {
-      addAll(pendingSketches, bucket.pending);
-      addAll(pastSketches, bucket.past);
-      bucket.pending.sort(Comparator.comparingLong(Sketch::number));
-      bucket.past.sort(Comparator.comparingLong(Sketch::number));
+      sorted(pendingSketches).forEach(bucket.pending::add);
+      bucket.past.addAll(sorted(pastSketches));
       for (Sketch sketch : bucket.past) {
         bucket.pastBytes += sketch.bytes();
       }
@@ -399,11 +421,14 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
   }
 
-  private static void addAll(MapState<Long, Sketch> state, List<Sketch> target) throws Exception {
+  private static List<Sketch> sorted(MapState<Long, Sketch> state) throws Exception {
+    List<Sketch> sketches = new ArrayList<>();
     Iterable<Sketch> values = state.values();
     if (values != null) { // null from the heap backend, for a key without entries
-      values.forEach(target::add);
+      values.forEach(sketches::add);
     }
+    sketches.sort(Comparator.comparingLong(Sketch::number));
+    return sketches;
   }
 
   private static long mixed(int key, long group) {

@@ -31,16 +31,18 @@ record Sketch(
 
   /** Cosine of two pairs' mining embeddings; 0 where one has none. */
   double cosine(Sketch other) {
-    if (norm == 0 || other.norm == 0) {
-      return 0;
-    }
     int dot = 0;
     byte[] a = vector;
     byte[] b = other.vector;
     for (int i = 0; i < a.length; i++) {
       dot += a[i] * b[i];
     }
-    return dot / ((double) norm * other.norm);
+    return cosine(other, dot);
+  }
+
+  /** The same where the product of the two vectors is known. */
+  double cosine(Sketch other, int dot) {
+    return norm == 0 || other.norm == 0 ? 0 : dot / ((double) norm * other.norm);
   }
 
   /** Whether the two show or say the same, so that neither is a negative of the other. */

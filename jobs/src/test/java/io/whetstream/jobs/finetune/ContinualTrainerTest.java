@@ -147,20 +147,7 @@ class ContinualTrainerTest {
               return pairs;
             }
             done = true;
-            List<PreparedPair> spoiled = new ArrayList<>(pairs);
-            PreparedPair first = pairs.get(0);
-            float[] pixels = first.pixels().clone();
-            pixels[0] = Float.NaN;
-            spoiled.set(
-                0,
-                new PreparedPair(
-                    first.id(),
-                    pixels,
-                    first.shortCaption(),
-                    first.longCaption(),
-                    first.imageDigest(),
-                    first.captionDigest()));
-            return spoiled;
+            return Faults.spoiled(pairs);
           }
         };
     try (ContinualTrainer trainer = open(config(), poison)) {
@@ -181,6 +168,31 @@ class ContinualTrainerTest {
       assertEquals(
           Ledger.of(ScenePairs.of(1, 0, 120).stream().map(MinedPair::id).toList()),
           trainer.ledger().accepted());
+    }
+  }
+
+  @Test
+  void nothingOfASkippedStepIsLeftInWeightsOrMoments() {
+    FineTuneConfig config = config("heldOut.share=0");
+    List<PairGroup> batches = ScenePairs.groups(ScenePairs.of(1, 0, 64), 8);
+    TrainerHooks third =
+        new TrainerHooks() {
+          private int batch;
+
+          @Override
+          public List<PreparedPair> batch(long step, List<PreparedPair> pairs) {
+            return batch++ == 2 ? Faults.spoiled(pairs) : pairs;
+          }
+        };
+    List<PairGroup> without = new ArrayList<>(batches);
+    without.remove(2);
+    try (ContinualTrainer skipped = open(config, third);
+        ContinualTrainer never = open(config)) {
+      batches.forEach(skipped::accept);
+      without.forEach(never::accept);
+      assertEquals(1, skipped.figures().skippedSteps);
+      assertEquals(7, never.stepNumber());
+      assertEquals(never.weights().digest(), skipped.weights().digest());
     }
   }
 

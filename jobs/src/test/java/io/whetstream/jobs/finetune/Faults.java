@@ -5,7 +5,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -24,6 +27,8 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
     BETWEEN_SNAPSHOT_AND_COMPLETION,
     WHILE_A_CANDIDATE_IS_WRITTEN,
     AFTER_COMPLETION,
+    /** Nothing fails, but one batch is not finite. */
+    NOT_FINITE,
     /** Again and again, at places drawn from the run's name. */
     ANYWHERE
   }
@@ -51,6 +56,7 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
     private int fired;
     private int most;
     private Outcome outcome;
+    private List<String> spoiled = List.of();
 
     Record(long seed) {
       random = new Random(seed);
@@ -77,11 +83,13 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
       return outcome;
     }
 
-    /** Digests announced, by completed checkpoint, as its state has them. */
-    synchronized Map<Long, List<String>> histories() {
-      Map<Long, List<String>> histories = new TreeMap<>(historyOfSnapshot);
-      histories.keySet().retainAll(completed);
-      return histories;
+    /** Ids of the pairs in the batch that was not finite. */
+    synchronized List<String> spoiled() {
+      return spoiled;
+    }
+
+    synchronized History history() {
+      return new History(new TreeMap<>(historyOfSnapshot), new TreeSet<>(completed));
     }
 
     private synchronized boolean fires(boolean here, double chance) {
@@ -90,6 +98,42 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
       }
       fired++;
       return true;
+    }
+  }
+
+  /**
+   * What was announced, as checkpoints have it.
+   *
+   * @param snapshots digests announced so far, by checkpoint, whether it was completed or not
+   * @param completed checkpoints
+   */
+  record History(SortedMap<Long, List<String>> snapshots, SortedSet<Long> completed) {
+    /**
+     * What is wrong with a digest's announcement; empty if nothing is. It must be in the state of
+     * the first checkpoint completed at or after its emission, and of all later ones. Announcements
+     * are emitted right before a snapshot; of several, aborted ones among them, the last counts.
+     */
+    String fault(String digest) {
+      long emitted = -1;
+      boolean before = false;
+      for (Map.Entry<Long, List<String>> snapshot : snapshots.entrySet()) {
+        boolean now = snapshot.getValue().contains(digest);
+        emitted = now && !before ? snapshot.getKey() : emitted;
+        before = now;
+      }
+      if (emitted < 0) {
+        return digest + " is in no snapshot";
+      }
+      SortedSet<Long> after = completed.tailSet(emitted);
+      if (after.isEmpty()) {
+        return digest + ": no checkpoint was completed after its emission before " + emitted;
+      }
+      for (long checkpoint : after) {
+        if (!snapshots.get(checkpoint).contains(digest)) {
+          return digest + ", emitted before " + emitted + ", is missing in " + checkpoint;
+        }
+      }
+      return "";
     }
   }
 
@@ -120,7 +164,32 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
 
   @Override
   public List<PreparedPair> batch(long step, List<PreparedPair> pairs) {
-    return pairs;
+    Record record = record();
+    if (!record.fires(place == Place.NOT_FINITE && step >= 5, 1)) {
+      return pairs;
+    }
+    synchronized (record) {
+      record.spoiled = pairs.stream().map(PreparedPair::id).toList();
+    }
+    return spoiled(pairs);
+  }
+
+  /** The same batch with one value of one picture that is not a number. */
+  static List<PreparedPair> spoiled(List<PreparedPair> pairs) {
+    PreparedPair first = pairs.get(0);
+    float[] pixels = first.pixels().clone();
+    pixels[0] = Float.NaN;
+    List<PreparedPair> spoiled = new ArrayList<>(pairs);
+    spoiled.set(
+        0,
+        new PreparedPair(
+            first.id(),
+            pixels,
+            first.shortCaption(),
+            first.longCaption(),
+            first.imageDigest(),
+            first.captionDigest()));
+    return spoiled;
   }
 
   @Override

@@ -3,17 +3,21 @@ package io.whetstream.jobs.finetune;
 import static io.whetstream.jobs.finetune.Pairs.mining;
 import static io.whetstream.jobs.finetune.Pairs.pair;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.jobs.config.ByteSize;
 import io.whetstream.jobs.finetune.MiningSettings.Mode;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.state.StateBackend;
@@ -88,17 +92,93 @@ class HardNegativeMinerTest {
   }
 
   @Test
-  void aFullBucketClosesAGroupOfTheOldestAndItsNearest() throws Exception {
+  void aFullBucketClosesItsTightestGroup() throws Exception {
     try (Miner miner = new Miner(mining(), 0, false)) {
-      double[] angles = {0, 90, 20, 120, 40, 160, 60, 180};
+      double[] angles = {0, 90, 20, 120, 35, 160, 60, 180};
       for (int i = 0; i < angles.length; i++) {
         assertTrue(miner.groups().isEmpty());
         miner.add(pair("p" + i, 0, i, angle(angles[i])));
       }
       assertEquals(1, miner.groups().size());
-      assertEquals(List.of("p0", "p2", "p4", "p6"), ids(miner.groups().get(0)));
+      assertEquals(List.of("p4", "p2", "p6", "p0"), ids(miner.groups().get(0)));
       assertEquals(4, miner.groups().get(0).fresh());
     }
+  }
+
+  @Test
+  void aPairWhoseTimeHasComeLeavesOthersTheirNearest() throws Exception {
+    MiningSettings pairs = mining(Mode.HARD, 2, 8, 0, ByteSize.ofMega(1), ByteSize.ofMega(1));
+    try (Miner miner = new Miner(pairs, 0, false)) {
+      miner.add(pair("due", 0, 0, angle(0)));
+      miner.add(pair("one-of-two", 0, 5_000, angle(40)));
+      miner.add(pair("other-of-two", 0, 5_000, angle(50)));
+      miner.add(pair("alone", 0, 5_000, angle(-50)));
+      miner.harness.processWatermark(10_000);
+      assertEquals(List.of("due", "alone"), ids(miner.groups().get(0)));
+    }
+  }
+
+  @Test
+  void noPairWaitsForMoreThanTwiceTheCandidates() throws Exception {
+    try (Miner miner = new Miner(mining(), 0, false)) {
+      miner.add(pair("alone", 0, 0, angle(180)));
+      Random random = new Random(3);
+      int later = 0;
+      while (miner.groups().stream().noneMatch(group -> ids(group).contains("alone"))) {
+        miner.add(pair("p" + later++, 0, 0, angle(90 * random.nextDouble())));
+        assertTrue(later <= 2 * mining().candidates() + mining().groupSize(), "still there");
+      }
+      assertTrue(later > mining().candidates(), "left with the first group");
+    }
+  }
+
+  @Test
+  void whatBelongsTogetherIsFoundAmongUnrelatedPairs() throws Exception {
+    int hard = groupsFoundWhole(Mode.HARD);
+    assertTrue(hard > 110, hard + " of 160 groups were found whole");
+    int random = groupsFoundWhole(Mode.RANDOM);
+    assertTrue(random < 10, random + " of 160 groups were found whole at random");
+  }
+
+  /** Half of the stream belongs to 160 groups of four, spread; half to nothing. */
+  private static int groupsFoundWhole(Mode mode) throws Exception {
+    Random random = new Random(8);
+    List<MinedPair> pairs = new ArrayList<>();
+    for (int window = 0; window < 40; window++) {
+      List<MinedPair> mixed = new ArrayList<>();
+      for (int g = 0; g < 4; g++) {
+        float[] centre = Pairs.unit(random, DIMENSION);
+        for (int i = 0; i < 4; i++) {
+          float[] noise = Pairs.unit(random, DIMENSION);
+          float[] vector = centre.clone();
+          for (int d = 0; d < DIMENSION; d++) {
+            vector[d] += 0.4f * noise[d];
+          }
+          mixed.add(pair(window + "." + g + "." + i, 0, window, vector));
+          mixed.add(pair(window + ".x." + g + "." + i, 0, window, Pairs.unit(random, DIMENSION)));
+        }
+      }
+      Collections.shuffle(mixed, random);
+      pairs.addAll(mixed);
+    }
+    int whole = 0;
+    MiningSettings settings = mining(mode, 4, 64, 0, ByteSize.ofMega(1), ByteSize.ofMega(1));
+    try (Miner miner = new Miner(settings, 0, false)) {
+      for (MinedPair pair : pairs) {
+        miner.add(pair);
+      }
+      miner.harness.processWatermark(Long.MAX_VALUE);
+      for (PairGroup group : miner.groups()) {
+        Map<String, Long> families =
+            ids(group).stream()
+                .filter(id -> !id.contains("x"))
+                .collect(
+                    Collectors.groupingBy(
+                        id -> id.substring(0, id.lastIndexOf('.')), Collectors.counting()));
+        whole += (int) families.values().stream().filter(count -> count == 4).count();
+      }
+    }
+    return whole;
   }
 
   @Test
@@ -124,12 +204,18 @@ class HardNegativeMinerTest {
       miner.add(pair("twin-of-near", 0, 5, angle(31)));
       miner.add(pair("far", 0, 6, angle(90)));
       miner.add(pair("farther", 0, 7, angle(120)));
-      assertEquals(List.of("anchor", "near", "far", "farther"), ids(miner.groups().get(0)));
       // The ones left out are not lost: event time brings each into a later group.
       miner.harness.processWatermark(Long.MAX_VALUE);
       Set<String> seen = new TreeSet<>();
-      miner.groups().forEach(group -> seen.addAll(ids(group)));
+      for (PairGroup group : miner.groups()) {
+        seen.addAll(ids(group));
+        for (String likely : List.of("same-image", "same-caption", "too-similar")) {
+          assertFalse(ids(group).containsAll(List.of("anchor", likely)), ids(group).toString());
+        }
+        assertFalse(ids(group).containsAll(List.of("near", "twin-of-near")), ids(group).toString());
+      }
       assertEquals(8, seen.size());
+      assertEquals(4, miner.groups().get(0).pairs().size());
     }
   }
 
