@@ -4,20 +4,16 @@ import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.eval.Compositional;
-import io.whetstream.model.eval.Retrieval;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.PromptTemplates;
 import io.whetstream.model.scenes.Captioner;
-import io.whetstream.model.scenes.CompositionalItem;
 import io.whetstream.model.scenes.DemoBase;
 import io.whetstream.model.scenes.Scene;
 import io.whetstream.model.scenes.SceneGenerator;
 import io.whetstream.model.scenes.SceneLook;
-import io.whetstream.model.scenes.SceneRenderer;
-import io.whetstream.model.scenes.SceneSets;
 import io.whetstream.model.text.TextTokenizer;
 import io.whetstream.model.train.PreparedPair;
 import io.whetstream.model.train.StepReport;
@@ -30,7 +26,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.concurrent.Callable;
-import java.util.stream.IntStream;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -120,10 +115,6 @@ public final class LearningCurve implements Callable<Integer> {
   @Option(names = "--precision", defaultValue = "FP32")
   Precision precision;
 
-  private final List<float[]> scenePixels = new ArrayList<>();
-  private final List<long[]> sceneCaptions = new ArrayList<>();
-  private List<CompositionalItem> compositional;
-
   public static void main(String[] args) {
     System.exit(
         new CommandLine(new LearningCurve())
@@ -137,26 +128,29 @@ public final class LearningCurve implements Callable<Integer> {
     try (Checkpoint checkpoint = Checkpoint.open(directory);
         TextTokenizer tokenizer = TextTokenizer.open(directory);
         Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(precision, "cpu", threads))) {
-      for (Scene scene : SceneSets.retrieval(7, SceneLook.STANDARD, 256)) {
-        scenePixels.add(pixels(scene));
-        sceneCaptions.add(tokenizer.encode(Captioner.shortCaption(scene)));
-      }
-      compositional = SceneSets.compositional(7, SceneLook.STANDARD, items);
+      PromptTemplates prompts = new PromptTemplates(imagePrompt, textPrompt);
+      HeldOutScenes heldOut =
+          new HeldOutScenes(
+              new Embedder(model, tokenizer, prompts, 128),
+              tokenizer,
+              SceneLook.STANDARD,
+              256,
+              items);
       System.out.println(
           "| run | seed | pairs | T2I R@1 | I2T R@1 | swap | relation | replace | add | in batch |"
               + " ntp acc | pairs/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|");
       for (Negatives kind : negatives) {
         for (long seed : seeds) {
-          run(model, tokenizer, kind, seed);
+          run(model, tokenizer, heldOut, kind, seed);
         }
       }
     }
     return 0;
   }
 
-  private void run(Lvlm model, TextTokenizer tokenizer, Negatives kind, long seed) {
+  private void run(
+      Lvlm model, TextTokenizer tokenizer, HeldOutScenes heldOut, Negatives kind, long seed) {
     int last = at.get(at.size() - 1);
-    PromptTemplates prompts = new PromptTemplates(imagePrompt, textPrompt);
     TrainingConfig.Objective objective =
         new TrainingConfig.Objective(
             1, nextToken, logitScale, true, 100, hardness, falseNegatives, 0.1);
@@ -169,7 +163,6 @@ public final class LearningCurve implements Callable<Integer> {
         new AdapterConfig(
             rank, 16, a.rsLora(), 0, a.targetModules(), imagePrompt, textPrompt, soft, soft);
     TrainingConfig config = new TrainingConfig(adapter, objective, optimizer, 0, seed);
-    Embedder embedder = new Embedder(model, tokenizer, prompts, 128);
     SceneGenerator generator = new SceneGenerator(1000 + seed, SceneLook.STANDARD);
     String name =
         kind.name().toLowerCase(Locale.ROOT) + " r" + rank + " soft" + soft + " ntp" + nextToken;
@@ -208,8 +201,8 @@ public final class LearningCurve implements Callable<Integer> {
         }
         // Before any step the weights are the starting hand prompt, so that line is zero-shot.
         AdapterWeights weights = trainer.weights();
-        double[] recall = recall(embedder, weights);
-        SortedMap<String, Compositional.Score> kinds = compositional(embedder, tokenizer, weights);
+        double[] recall = heldOut.recall(weights);
+        SortedMap<String, Compositional.Score> kinds = heldOut.compositional(weights);
         System.out.printf(
             Locale.ROOT,
             "| %s | %d | %d | %.3f | %.3f | %s | %.3f | %.3f | %.1f |%n",
@@ -235,46 +228,9 @@ public final class LearningCurve implements Callable<Integer> {
             .toList());
   }
 
-  private double[] recall(Embedder embedder, AdapterWeights weights) {
-    float[][] images = embedder.embedImages(weights, scenePixels);
-    float[][] texts = embedder.embedTexts(weights, sceneCaptions);
-    int[] groups = IntStream.range(0, images.length).toArray();
-    return new double[] {
-      Retrieval.recall(texts, images, groups, groups).r1(),
-      Retrieval.recall(images, texts, groups, groups).r1()
-    };
-  }
-
-  private SortedMap<String, Compositional.Score> compositional(
-      Embedder embedder, TextTokenizer tokenizer, AdapterWeights weights) {
-    float[][] images =
-        embedder.embedImages(
-            weights, compositional.stream().map(item -> pixels(item.scene())).toList());
-    List<long[]> texts = new ArrayList<>();
-    for (CompositionalItem item : compositional) {
-      texts.add(tokenizer.encode(item.positive().text()));
-      texts.add(tokenizer.encode(item.negative().text()));
-    }
-    float[][] embedded = embedder.embedTexts(weights, texts);
-    List<Compositional.Item> scored = new ArrayList<>();
-    for (int i = 0; i < images.length; i++) {
-      scored.add(
-          new Compositional.Item(
-              compositional.get(i).edit().kind().word(),
-              images[i],
-              embedded[2 * i],
-              List.of(embedded[2 * i + 1])));
-    }
-    return Compositional.byKind(scored);
-  }
-
-  private static float[] pixels(Scene scene) {
-    return SceneRenderer.pixels(SceneRenderer.render(scene));
-  }
-
   private static PreparedPair pair(TextTokenizer tokenizer, Scene scene, String id) {
     String caption = Captioner.shortCaption(scene);
-    float[] pixels = pixels(scene);
+    float[] pixels = HeldOutScenes.pixels(scene);
     return new PreparedPair(
         id,
         pixels,

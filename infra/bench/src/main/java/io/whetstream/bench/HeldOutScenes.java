@@ -1,0 +1,84 @@
+package io.whetstream.bench;
+
+import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.eval.Compositional;
+import io.whetstream.model.eval.Retrieval;
+import io.whetstream.model.lvlm.Embedder;
+import io.whetstream.model.scenes.Captioner;
+import io.whetstream.model.scenes.CompositionalItem;
+import io.whetstream.model.scenes.Scene;
+import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.model.scenes.SceneRenderer;
+import io.whetstream.model.scenes.SceneSets;
+import io.whetstream.model.text.TextTokenizer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.stream.IntStream;
+
+/** Held-out drawn scenes of one look, prepared once, to measure adapters on. */
+public final class HeldOutScenes {
+  // Its own seed, so that runs with different seeds are measured on the same scenes.
+  private static final long SEED = 7;
+
+  private final Embedder embedder;
+  private final List<float[]> pixels = new ArrayList<>();
+  private final List<long[]> captions = new ArrayList<>();
+  private final List<CompositionalItem> items;
+  private final List<float[]> itemPixels = new ArrayList<>();
+  private final List<long[]> itemCaptions = new ArrayList<>();
+
+  /**
+   * @param scenes that compete in retrieval
+   * @param perKind compositional items of a kind
+   */
+  public HeldOutScenes(
+      Embedder embedder, TextTokenizer tokenizer, SceneLook look, int scenes, int perKind) {
+    this.embedder = embedder;
+    for (Scene scene : SceneSets.retrieval(SEED, look, scenes)) {
+      pixels.add(pixels(scene));
+      captions.add(tokenizer.encode(Captioner.shortCaption(scene)));
+    }
+    items = SceneSets.compositional(SEED, look, perKind);
+    for (CompositionalItem item : items) {
+      itemPixels.add(pixels(item.scene()));
+      itemCaptions.add(tokenizer.encode(item.positive().text()));
+      itemCaptions.add(tokenizer.encode(item.negative().text()));
+    }
+  }
+
+  /**
+   * R@1, text to image and image to text.
+   *
+   * @param weights an adapter, or null for the base
+   */
+  public double[] recall(AdapterWeights weights) {
+    float[][] images = embedder.embedImages(weights, pixels);
+    float[][] texts = embedder.embedTexts(weights, captions);
+    int[] groups = IntStream.range(0, images.length).toArray();
+    return new double[] {
+      Retrieval.recall(texts, images, groups, groups).r1(),
+      Retrieval.recall(images, texts, groups, groups).r1()
+    };
+  }
+
+  /** Accuracy by kind; chance is one half. */
+  public SortedMap<String, Compositional.Score> compositional(AdapterWeights weights) {
+    float[][] images = embedder.embedImages(weights, itemPixels);
+    float[][] texts = embedder.embedTexts(weights, itemCaptions);
+    List<Compositional.Item> scored = new ArrayList<>();
+    for (int i = 0; i < images.length; i++) {
+      scored.add(
+          new Compositional.Item(
+              items.get(i).edit().kind().word(),
+              images[i],
+              texts[2 * i],
+              List.of(texts[2 * i + 1])));
+    }
+    return Compositional.byKind(scored);
+  }
+
+  static float[] pixels(Scene scene) {
+    return SceneRenderer.pixels(SceneRenderer.render(scene));
+  }
+}
