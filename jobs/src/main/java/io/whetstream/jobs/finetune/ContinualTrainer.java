@@ -100,7 +100,7 @@ final class ContinualTrainer implements AutoCloseable {
     this.engine = engine;
     this.hooks = hooks;
     heldOut = new HeldOutSet(config.heldOut().size());
-    drift = new DriftMonitor(config.drift());
+    drift = new DriftMonitor(config.drift(), config.training().globalBatch());
     initial = engine.trainer().weights();
   }
 

@@ -26,10 +26,13 @@ final class DriftMonitor {
   private double[] mean = new double[0];
   private long adaptUntil;
 
-  DriftMonitor(FineTuneConfig.Drift settings) {
+  /**
+   * @param batch pairs whose recall is averaged in a step
+   */
+  DriftMonitor(FineTuneConfig.Drift settings, int batch) {
     this.settings = settings;
-    recall = new Adwin(settings.confidence());
-    embedding = new Adwin(settings.confidence());
+    recall = new Adwin(settings.confidence(), batch);
+    embedding = new Adwin(settings.confidence(), 1);
   }
 
   /**

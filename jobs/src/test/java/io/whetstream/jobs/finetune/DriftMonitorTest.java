@@ -36,7 +36,7 @@ class DriftMonitorTest {
   @Test
   void otherPicturesAreFoundByTheirEmbeddings() {
     Random random = new Random(1);
-    DriftMonitor monitor = new DriftMonitor(settings(Response.REPORT));
+    DriftMonitor monitor = new DriftMonitor(settings(Response.REPORT), 64);
     for (int step = 1; step <= 100; step++) {
       assertNull(monitor.observe(step, 0, Double.NaN, batch(random, 0)));
     }
@@ -53,7 +53,7 @@ class DriftMonitorTest {
 
   @Test
   void aRiseOfRecallIsLearningAndNoEvent() {
-    DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT));
+    DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT), 64);
     for (int step = 1; step <= 200; step++) {
       assertNull(monitor.observe(step, 0, Math.min(1, step / 100.0), List.of()));
     }
@@ -61,7 +61,7 @@ class DriftMonitorTest {
 
   @Test
   void aFallOfRecallIsAnsweredForAWhile() {
-    DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT));
+    DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT), 64);
     long step = 0;
     while (step < 60) {
       assertNull(monitor.observe(++step, 0, 0.9, List.of()));
@@ -78,13 +78,13 @@ class DriftMonitorTest {
   @Test
   void itIsReadAsItWasWritten() throws IOException {
     Random random = new Random(2);
-    DriftMonitor first = new DriftMonitor(settings(Response.ADAPT));
+    DriftMonitor first = new DriftMonitor(settings(Response.ADAPT), 64);
     for (int step = 1; step <= 80; step++) {
       first.observe(step, 0, step < 60 ? 0.8 : 0.2, batch(random, 0));
     }
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     first.write(new DataOutputStream(bytes));
-    DriftMonitor second = new DriftMonitor(settings(Response.ADAPT));
+    DriftMonitor second = new DriftMonitor(settings(Response.ADAPT), 64);
     second.read(new DataInputStream(new ByteArrayInputStream(bytes.toByteArray())));
     assertEquals(first.events(), second.events());
     for (int step = 81; step <= 160; step++) {
