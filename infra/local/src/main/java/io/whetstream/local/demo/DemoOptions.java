@@ -37,7 +37,7 @@ public record DemoOptions(
 
   /** Rates that two cores keep up with, the change half-way. */
   public static DemoOptions of(int seconds, long seed) {
-    return new DemoOptions(seconds, seed, 70, 10, 0.5, 16);
+    return new DemoOptions(seconds, seed, 80, 10, 0.5, 16);
   }
 
   /** Pairs in all. */

@@ -33,7 +33,6 @@ final class StreamJobs implements DemoJobs {
           "heldOut.size=256",
           "gate.minSample=32",
           "publish.everySteps=16",
-          "drift.response=ADAPT",
           "publish.comparePublishedEvery=4",
           "publish.compareBaseEvery=0",
           "checkpoint.interval=3s");
