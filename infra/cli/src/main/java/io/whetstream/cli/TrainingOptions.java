@@ -66,8 +66,8 @@ final class TrainingOptions {
       names = "--lr",
       paramLabel = "X",
       description =
-          "Learning rate (default: 3e-3, good for a base as wide as the demo's, 128; wider ones"
-              + " want less, about 0.4 / width).")
+          "Learning rate (default: 1e-3, for a base about as wide as the demo's, 128; the paper takes"
+              + " 1e-4 at 4,096).")
   private Double learningRate;
 
   @Option(names = "--weight-decay", paramLabel = "X", description = "Decoupled (default: 0.01).")
@@ -88,7 +88,7 @@ final class TrainingOptions {
   @Option(
       names = "--schedule",
       paramLabel = "constant|cosine",
-      description = "How the rate goes on after warm-up (default: cosine, to 0 at the end).")
+      description = "How the rate goes on after warm-up (default: constant).")
   private Schedule schedule;
 
   @Option(
@@ -194,7 +194,7 @@ final class TrainingOptions {
             or(hardness, o.hardness()),
             or(falseNegatives, o.falseNegatives()),
             or(falseNegativeMargin, o.falseNegativeMargin()));
-    Optimizer p = Optimizer.ofLength(totalSteps);
+    Optimizer p = d.optimizer();
     Optimizer optimizer =
         new Optimizer(
             or(learningRate, p.learningRate()),

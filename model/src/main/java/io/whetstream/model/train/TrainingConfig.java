@@ -118,31 +118,13 @@ public record TrainingConfig(
     }
 
     /**
-     * For a stream, whose end is not known: a constant rate of 1e-3. On the demo base, of width
-     * 128, it learns as much in 6,400 pairs as 3e-3 ({@code model/RESULTS.md}). Wider bases want
-     * less, about in inverse proportion to their width: the paper takes 1e-4 at 4,096.
+     * A constant rate of 1e-3: a stream has no end for a cosine to fall to. On the demo base, of
+     * width 128, neither 3e-3 nor 5e-3 nor a cosine is better on drawn scenes and real pairs alike
+     * ({@code model/RESULTS.md}). Wider bases want less, about in inverse proportion to their
+     * width: the paper takes 1e-4 at 4,096.
      */
     public static Optimizer defaults() {
       return new Optimizer(1e-3, 0.9, 0.98, 1e-8, 0.01, 2.0, 5, Schedule.CONSTANT, 0);
-    }
-
-    /**
-     * For a run of known length: 3e-3, which a cosine takes to 0 at the last step.
-     *
-     * @param steps of the run, at least 1
-     */
-    public static Optimizer ofLength(long steps) {
-      Optimizer d = defaults();
-      return new Optimizer(
-          3e-3,
-          d.beta1,
-          d.beta2,
-          d.epsilon,
-          d.weightDecay,
-          d.clipNorm,
-          d.warmupSteps,
-          Schedule.COSINE,
-          steps);
     }
 
     public Optimizer withLearningRate(double rate) {
