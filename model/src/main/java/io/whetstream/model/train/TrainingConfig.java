@@ -119,9 +119,8 @@ public record TrainingConfig(
 
     /**
      * A constant rate of 1e-3: a stream has no end for a cosine to fall to. On the demo base, of
-     * width 128, neither 3e-3 nor 5e-3 nor a cosine is better on drawn scenes and real pairs alike
-     * ({@code model/RESULTS.md}). Wider bases want less, about in inverse proportion to their
-     * width: the paper takes 1e-4 at 4,096.
+     * width 128, 5e-3 with a cosine leads it by little on one seed ({@code model/RESULTS.md});
+     * wider bases want less, the paper takes 1e-4 at 4,096.
      */
     public static Optimizer defaults() {
       return new Optimizer(1e-3, 0.9, 0.98, 1e-8, 0.01, 2.0, 5, Schedule.CONSTANT, 0);
