@@ -56,28 +56,14 @@ public final class ImageFetch<T extends StreamRecord> extends RichAsyncFunction<
     // Nobody waits for this future: what becomes of it is told to the result.
     var unused =
         fetcher
-            .fetchLater(record.imageUri())
+            .fetchLater(record)
             .whenComplete(
-                (image, failure) ->
+                (whole, failure) ->
                     result.complete(
                         Collections.singleton(
                             failure == null
-                                ? fetched(read, record, image)
+                                ? read.withValue(javaClass.cast(whole))
                                 : failed(read, failure))));
-  }
-
-  private Read<T> fetched(Read<T> read, ImageRecord<?> record, ImageFetcher.Fetched image) {
-    if (record.imageDigest() != null && !record.imageDigest().equals(image.digest())) {
-      return read.dead(
-          "fetch",
-          new BadInputException(
-              record.imageUri()
-                  + " is not the image that was meant: its digest is "
-                  + image.digest()
-                  + ", not "
-                  + record.imageDigest()));
-    }
-    return read.withValue(javaClass.cast(record.withImage(image.bytes(), image.digest())));
   }
 
   private Read<T> failed(Read<T> read, Throwable failure) {

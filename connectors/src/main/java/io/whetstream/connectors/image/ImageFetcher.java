@@ -2,6 +2,7 @@ package io.whetstream.connectors.image;
 
 import io.whetstream.connectors.Digests;
 import io.whetstream.connectors.StoredFiles;
+import io.whetstream.connectors.records.ImageRecord;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -59,9 +60,28 @@ public final class ImageFetcher implements AutoCloseable {
     return new ImageFetcher(options, resolver);
   }
 
-  /** As {@link #fetch}, on a thread of the fetcher; failures are the future's own. */
-  public CompletableFuture<Fetched> fetchLater(String uri) {
-    return CompletableFuture.supplyAsync(() -> fetch(uri), executor);
+  /** As {@link #fetch(ImageRecord)}, on a thread of the fetcher; failures are the future's own. */
+  public <T> CompletableFuture<T> fetchLater(ImageRecord<T> record) {
+    return CompletableFuture.supplyAsync(() -> fetch(record), executor);
+  }
+
+  /**
+   * A record with the image at its URI.
+   *
+   * @throws BadInputException as {@link #fetch(String)}, and when it is not the image whose digest
+   *     the record names
+   */
+  public <T> T fetch(ImageRecord<T> record) {
+    Fetched image = fetch(record.imageUri());
+    if (record.imageDigest() != null && !record.imageDigest().equals(image.digest())) {
+      throw new BadInputException(
+          record.imageUri()
+              + " is not the image that was meant: its digest is "
+              + image.digest()
+              + ", not "
+              + record.imageDigest());
+    }
+    return record.withImage(image.bytes(), image.digest());
   }
 
   /**

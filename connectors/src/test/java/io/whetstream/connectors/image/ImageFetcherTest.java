@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.Samples;
 import io.whetstream.connectors.StoredFiles;
+import io.whetstream.connectors.records.Item;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -284,9 +285,10 @@ class ImageFetcherTest {
               "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
         });
     server.answerAnyWith("/held");
-    List<CompletableFuture<ImageFetcher.Fetched>> fetches = new ArrayList<>();
+    List<CompletableFuture<Item>> fetches = new ArrayList<>();
     for (int i = 0; i < 40; i++) {
-      fetches.add(fetcher.fetchLater(url("/held" + i)));
+      fetches.add(
+          fetcher.fetchLater(new Item("i", url("/held" + i), null, null, null, 1, null, null)));
     }
     fetches.forEach(CompletableFuture::join);
     assertEquals(4, most.get());

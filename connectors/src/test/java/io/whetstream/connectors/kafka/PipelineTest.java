@@ -19,20 +19,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Queue;
-import java.util.Set;
 import java.util.TreeMap;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.common.metrics.KafkaMetric;
-import org.apache.kafka.common.metrics.MetricsReporter;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -192,74 +186,6 @@ class PipelineTest {
     assertArrayEquals(value, copied.get(0).value());
     assertNull(copied.get(1).value());
     assertEquals("i", new String(copied.get(1).key(), StandardCharsets.UTF_8));
-  }
-
-  /** Sees with what configuration each Kafka client of this process was made. */
-  public static final class Clients implements MetricsReporter {
-    static final Queue<Map<String, ?>> SEEN = new ConcurrentLinkedQueue<>();
-
-    @Override
-    public void configure(Map<String, ?> configs) {
-      SEEN.add(new HashMap<>(configs));
-    }
-
-    @Override
-    public void init(List<KafkaMetric> metrics) {}
-
-    @Override
-    public void metricChange(KafkaMetric metric) {}
-
-    @Override
-    public void metricRemoval(KafkaMetric metric) {}
-
-    @Override
-    public void close() {}
-  }
-
-  @Test
-  void anyPropertyReachesEveryClient() throws Exception {
-    Map<String, String> secrets =
-        Map.of(
-            "sasl.jaas.config", "org.X required password=\"hunter2\";",
-            "ssl.truststore.location", "/trust",
-            "ssl.truststore.password", "hunter2");
-    Map<String, String> properties = new HashMap<>(secrets);
-    properties.put("metric.reporters", Clients.class.getName());
-    KafkaConnection secured = new KafkaConnection(kafka.bootstrapServers(), properties);
-    KafkaBroker.create(kafka, "secured", 1, Map.of());
-    KafkaBroker.create(kafka, "secured.out", 1, Map.of());
-    RecordCodec<Item> codec = RecordFormat.json().codec(RecordType.ITEM, null);
-    long now = System.currentTimeMillis();
-    byte[] value = codec.encode(new Item("i", null, null, "t", null, now, null, null));
-    KafkaBroker.send(kafka, "secured", new byte[] {1}, List.of(value));
-    Clients.SEEN.clear();
-    secured.admin().close();
-    StreamExecutionEnvironment env = environment();
-    SourceOptions options =
-        SourceOptions.of(secured, "secured", RecordFormat.json(), "reader")
-            .startingAt("earliest")
-            .bounded();
-    Sources.read(env, RecordType.ITEM, options, "secured")
-        .reads()
-        .map(Read::value)
-        .returns(Types.of(RecordType.ITEM))
-        .sinkTo(
-            Sinks.records(
-                RecordType.ITEM,
-                "secured.out",
-                RecordFormat.json(),
-                SinkOptions.exactlyOnce(secured, "writer")));
-    env.execute();
-    assertEquals(1, KafkaBroker.readAll(kafka, "secured.out").size());
-    List<String> kinds = new ArrayList<>();
-    for (Map<String, ?> client : Clients.SEEN) {
-      kinds.add(
-          client.containsKey("value.deserializer")
-              ? "consumer"
-              : client.containsKey("value.serializer") ? "producer" : "admin");
-      secrets.forEach((key, secret) -> assertEquals(secret, client.get(key), kinds + key));
-    }
-    assertEquals(Set.of("admin", "consumer", "producer"), Set.copyOf(kinds));
   }
 
   private static StreamExecutionEnvironment environment() {

@@ -16,6 +16,8 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.OffsetDateTime;
+import java.time.format.DateTimeParseException;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
@@ -215,7 +217,25 @@ final class ProduceCommand implements Callable<Integer> {
         target == Target.PAIRS ? caption : text(node, "text"),
         longCaption == null ? text(node, "captionLong") : longCaption,
         text(node, "source"),
-        node.path("eventTime").asLong(System.currentTimeMillis()));
+        time(node.path("eventTime"), where));
+  }
+
+  private static long time(JsonNode time, String where) {
+    if (time.isMissingNode() || time.isNull()) {
+      return System.currentTimeMillis();
+    }
+    if (time.isIntegralNumber()) {
+      return time.asLong();
+    }
+    try {
+      return OffsetDateTime.parse(time.asText()).toInstant().toEpochMilli();
+    } catch (DateTimeParseException e) {
+      throw new BadInputException(
+          where
+              + ": eventTime must be milliseconds since 1970 or like 2026-01-31T13:00:00Z, not "
+              + time,
+          e);
+    }
   }
 
   private static String text(JsonNode node, String field) {

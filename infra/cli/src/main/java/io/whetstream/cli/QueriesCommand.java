@@ -101,8 +101,10 @@ final class QueriesCommand implements Runnable {
               paramLabel = "SECONDS",
               defaultValue = "10",
               description = "How long to wait for the job's answer (default: 10; 0: do not).")
-          int wait)
+          int patience)
       throws IOException {
+    // What is not matched is not answered.
+    int wait = disabled ? 0 : patience;
     SimilarityQuery query =
         new SimilarityQuery(
             id,

@@ -156,7 +156,7 @@ class KafkaCommandsTest {
         pairs,
         """
         {"id":"one","image":"one.png","caption":"a red cross"}
-        {"id":"two","image":"https://h/two.png","captions":["a blue star","x"],"eventTime":7}
+        {"id":"two","image":"https://h/two.png","captions":["a blue star","x"],"eventTime":"1970-01-01T01:00:00.007+01:00"}
         """);
     Files.write(directory.resolve("one.png"), png());
     String[] produce = {"produce", "--topic", "pairs", "--from", pairs.toString()};
@@ -185,6 +185,17 @@ class KafkaCommandsTest {
     }
     assertEquals(1, inline);
     assertEquals(3, read("b.pairs").size());
+  }
+
+  @Test
+  void aTimeThatIsNoneIsRefusedWithItsLine() throws Exception {
+    create("t.");
+    Path items = directory.resolve("items.jsonl");
+    Files.writeString(items, "{\"id\":\"a\",\"text\":\"t\",\"eventTime\":\"noon\"}\n");
+    Ran refused = run("t.", "produce", "--topic", "items", "--from", items.toString());
+    assertEquals(Main.BAD_INPUT, refused.code());
+    assertTrue(refused.err().contains("line 1: eventTime"), refused.err());
+    assertEquals(0, read("t.items").size());
   }
 
   @Test
@@ -219,8 +230,9 @@ class KafkaCommandsTest {
             "a red cross",
             "--min-score",
             "0.5",
-            "--wait",
-            "0");
+            "--cool-down",
+            "10m",
+            "--disabled");
     assertEquals(0, added.code(), added.err());
     assertTrue(run("c.", "queries", "list").out().contains("q1"));
     Ran removed = run("c.", "queries", "remove", "q1");

@@ -155,7 +155,13 @@ public final class Backtest implements AutoCloseable {
     try (MatchEngine engine =
         MatchEngine.alone(replay.embedder(), settings, wanted -> replay.load(wanted), tally)) {
       engine.start(replay.load(version));
-      queries.forEach(query -> engine.upsert(WatchedQuery.of(query), false));
+      for (SimilarityQuery query : queries) {
+        try {
+          engine.upsert(WatchedQuery.of(replay.withImage(query).join()), false);
+        } catch (CompletionException e) {
+          tally.refused.put(query.id(), Reasons.of(e));
+        }
+      }
       while (engine.hasWork()) {
         engine.work();
       }

@@ -49,18 +49,9 @@ final class QueryImages implements AutoCloseable {
       if (kept != null) {
         return kept;
       }
-      byte[] image = fetcher.fetch(query.imageUri()).bytes();
-      SimilarityQuery whole = query.withImage(image, Digests.sha256(image));
-      if (query.imageDigest() != null && !query.imageDigest().equals(whole.imageDigest())) {
-        throw new BadInputException(
-            query.imageUri()
-                + " is not the image that was meant: its digest is "
-                + whole.imageDigest()
-                + ", not "
-                + query.imageDigest());
-      }
+      SimilarityQuery whole = fetcher.fetch(query);
       requireSmall(whole);
-      StoredFiles.write(file(query), image);
+      StoredFiles.write(file(query), whole.image());
       return whole;
     } catch (IOException e) {
       throw failed(e);

@@ -4,7 +4,7 @@ import io.whetstream.connectors.format.RecordCodec;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.image.ImageFetcher;
 import io.whetstream.connectors.records.Coordinates;
-import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.ImageRecord;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
@@ -164,24 +164,16 @@ final class Replay implements AutoCloseable {
   }
 
   /**
-   * An item with its image at hand, fetched if the record has only a URI, as the job does it.
+   * An item or a query with its image at hand, fetched if the record has only a URI, as the job
+   * does it.
    *
    * @throws CompletionException from the future, because of a {@link BadInputException} that says
    *     why the image cannot be had any more
    */
-  CompletableFuture<Item> withImage(Item item) {
-    if (item.image() != null || item.imageUri() == null) {
-      return CompletableFuture.completedFuture(item);
-    }
-    return images
-        .fetchLater(item.imageUri())
-        .thenApply(
-            image -> {
-              if (item.imageDigest() != null && !item.imageDigest().equals(image.digest())) {
-                throw new BadInputException(item.imageUri() + " is another image now");
-              }
-              return item.withImage(image.bytes(), image.digest());
-            });
+  <T extends ImageRecord<T>> CompletableFuture<T> withImage(T record) {
+    return record.image() != null || record.imageUri() == null
+        ? CompletableFuture.completedFuture(record)
+        : images.fetchLater(record);
   }
 
   @Override

@@ -9,6 +9,7 @@ import com.sun.net.httpserver.HttpServer;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.DeadLetters;
 import io.whetstream.connectors.records.Alert;
+import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
@@ -219,6 +220,15 @@ class ItemImagesTest extends RealScoreJob {
       assertEquals(Digests.sha256(picture(3)), alert.queryDigest());
     }
 
+    // An alert is explained by what was watched for; a back-test looks at what is there now.
+    try (Explainer explainer = new Explainer(config)) {
+      assertTrue(explainer.explain(alerts().get(0)).reproduces());
+    }
+    try (Backtest backtest = new Backtest(config)) {
+      assertEquals(List.of("five"), found(backtest, url("/3.png")));
+      assertTrue(result(backtest, url("/gone.png")).refused().contains("404"));
+    }
+
     // What is kept goes with its query.
     assertEquals(2, keptImages(config).size());
     cluster.send(topics.queries(), "early", null);
@@ -252,6 +262,28 @@ class ItemImagesTest extends RealScoreJob {
     assertEquals(List.of(QueryStatus.State.REFUSED, QueryStatus.State.ACCEPTED), states);
     assertNeverFailed(job);
     cluster.cancel(job);
+  }
+
+  private static Backtest.Result result(Backtest backtest, String uri) {
+    SimilarityQuery query =
+        new SimilarityQuery(
+            "q",
+            null,
+            uri,
+            null,
+            List.of(MatchKind.IMAGE_IMAGE),
+            0.99,
+            null,
+            null,
+            true,
+            1,
+            null,
+            new Coordinates("backtest", 0, 0));
+    return backtest.run(List.of(query), 0, List.of()).get(0);
+  }
+
+  private static List<String> found(Backtest backtest, String uri) {
+    return result(backtest, uri).best().stream().map(Backtest.Example::itemId).toList();
   }
 
   private static List<Path> keptImages(ScoreConfig config) throws IOException {
