@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Optional;
 import java.util.Properties;
 import org.apache.flink.api.common.serialization.SerializationSchema;
+import org.apache.flink.api.connector.sink2.Sink;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.lineage.KafkaDatasetFacet;
 import org.apache.flink.connector.kafka.lineage.KafkaDatasetFacetProvider;
@@ -32,7 +33,7 @@ public final class Sinks {
   private Sinks() {}
 
   /** Writes records under their keys. */
-  public static <T extends StreamRecord> KafkaSink<T> records(
+  public static <T extends StreamRecord> Sink<T> records(
       RecordType<T> type, String topic, RecordFormat format, SinkOptions options) {
     return build(
         KafkaRecordSerializationSchema.<T>builder()
@@ -47,7 +48,7 @@ public final class Sinks {
    * Writes what was read to another topic: values under the keys they had, and tombstones, which
    * remove a key. For compacted topics.
    */
-  public static <T extends StreamRecord> KafkaSink<Read<T>> changes(
+  public static <T extends StreamRecord> Sink<Read<T>> changes(
       RecordType<T> type, String topic, RecordFormat format, SinkOptions options) {
     return build(
         KafkaRecordSerializationSchema.<Read<T>>builder()
@@ -62,7 +63,7 @@ public final class Sinks {
    * Writes dead letters. What is larger than the topic takes must be spilled before, see {@link
    * SpillLargeLetters}.
    */
-  public static KafkaSink<DeadLetter> deadLetters(String topic, SinkOptions options) {
+  public static Sink<DeadLetter> deadLetters(String topic, SinkOptions options) {
     return build(
         KafkaRecordSerializationSchema.<DeadLetter>builder()
             .setTopic(topic)
@@ -73,7 +74,7 @@ public final class Sinks {
         options);
   }
 
-  private static <T> KafkaSink<T> build(
+  private static <T> Sink<T> build(
       KafkaRecordSerializationSchema<T> serializer, SinkOptions options) {
     Properties properties = options.kafka().clientProperties();
     properties.putIfAbsent(
@@ -92,7 +93,7 @@ public final class Sinks {
           .setTransactionalIdPrefix(options.transactionalIdPrefix())
           .setTransactionNamingStrategy(TransactionNamingStrategy.POOLING);
     }
-    return builder.build();
+    return new ClosingSink<>(builder.build());
   }
 
   /**

@@ -199,6 +199,19 @@ class ExactlyOnceTest {
   }
 
   @Test
+  void aWriterKeepsNoAdminClientThatWouldOutliveItsJob() throws Exception {
+    submit(DeliveryGuarantee.EXACTLY_ONCE, Duration.ofMillis(100), "none");
+    send("a");
+    awaitCommitted(sent);
+    assertEquals(
+        List.of(),
+        Thread.getAllStackTraces().keySet().stream()
+            .map(Thread::getName)
+            .filter(name -> name.startsWith("kafka-admin-client-thread | adminclient-"))
+            .toList());
+  }
+
+  @Test
   void atLeastOnceDoublesRecordsAfterTheSameFailureButLosesNone() throws Exception {
     submit(DeliveryGuarantee.AT_LEAST_ONCE, Duration.ofHours(1), "c-1-40");
     send("a");

@@ -8,6 +8,7 @@ import io.whetstream.jobs.config.ConfigLoader;
 import io.whetstream.jobs.config.ImageSettings;
 import io.whetstream.jobs.config.KafkaSettings;
 import io.whetstream.jobs.config.RegistrySettings;
+import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.lvlm.PromptTemplates;
 import io.whetstream.model.train.TrainingConfig;
@@ -331,6 +332,14 @@ public record FineTuneConfig(
     Checks.that(
         heldOut.size() >= gate.minSample(),
         "gate.minSample must not exceed heldOut.size (" + heldOut.size() + ")");
+    // The model library's own rules, here and not first on a TaskManager.
+    try {
+      adapter.toConfig();
+      adapter.prompts();
+    } catch (BadInputException e) {
+      throw new BadInputException("adapter: " + e.getMessage(), e);
+    }
+    trainingConfig(adapter, training);
   }
 
   /** All defaults. */
@@ -361,6 +370,10 @@ public record FineTuneConfig(
 
   /** The trainer's part in the model library's terms. */
   TrainingConfig trainingConfig() {
+    return trainingConfig(adapter, training);
+  }
+
+  private static TrainingConfig trainingConfig(AdapterSettings adapter, Training training) {
     return new TrainingConfig(
         adapter.toConfig(),
         new TrainingConfig.Objective(

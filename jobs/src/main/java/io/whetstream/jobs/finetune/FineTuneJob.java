@@ -28,6 +28,7 @@ import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.common.KafkaException;
 
 /**
  * The fine-tune job: pairs from Kafka become an adapter, continually and exactly once.
@@ -95,7 +96,8 @@ public final class FineTuneJob {
   /**
    * Looks at the topics and the broker's limits.
    *
-   * @throws BadInputException naming everything that is not as it must be
+   * @throws BadInputException naming everything that is not as it must be; also if no broker
+   *     answers
    */
   public static void check(FineTuneConfig config) {
     Topics topics = new Topics(config.kafka().topicPrefix());
@@ -127,6 +129,15 @@ public final class FineTuneJob {
                   + partitions);
         }
       }
+    } catch (KafkaException e) {
+      Throwable reason = e.getCause() == null ? e : e.getCause();
+      throw new BadInputException(
+          "kafka.bootstrapServers: the broker at "
+              + config.kafka().bootstrapServers()
+              + " cannot be asked ("
+              + reason.getMessage()
+              + "); give an address that answers, and in kafka.properties what it asks of clients",
+          e);
     }
   }
 

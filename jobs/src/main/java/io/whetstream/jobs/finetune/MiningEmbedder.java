@@ -1,6 +1,7 @@
 package io.whetstream.jobs.finetune;
 
 import io.whetstream.jobs.finetune.MiningSettings.Mode;
+import io.whetstream.model.BadInputException;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
@@ -11,6 +12,7 @@ import java.util.concurrent.ScheduledFuture;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.Histogram;
 import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.runtime.metrics.DescriptiveStatisticsHistogram;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.BoundedOneInput;
@@ -55,6 +57,12 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
     milliseconds =
         metrics.histogram("batchMilliseconds", new DescriptiveStatisticsHistogram(1_000));
     if (settings.mining().mode() == Mode.HARD) {
+      openScorer();
+    }
+  }
+
+  private void openScorer() {
+    try {
       Path directory = new BaseModel(settings.base().model()).directory();
       scorer =
           Scorer.open(
@@ -69,6 +77,9 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
               settings.mining().tables(),
               settings.mining().depth(),
               center.length);
+    } catch (BadInputException e) {
+      // Another attempt would fail the same way.
+      throw new SuppressRestartsException(e);
     }
   }
 

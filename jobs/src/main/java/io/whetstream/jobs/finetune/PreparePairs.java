@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.functions.ProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.OutputTag;
@@ -40,10 +41,15 @@ final class PreparePairs extends ProcessFunction<Read<ImageTextPair>, PreparedIm
 
   @Override
   public void open(OpenContext context) {
-    Path base = new BaseModel(config.base().model()).directory();
     decoder = new ImageDecoder(config.prepare().maxPixels());
-    images = ImageProcessor.open(base);
-    tokenizer = TextTokenizer.open(base);
+    try {
+      Path base = new BaseModel(config.base().model()).directory();
+      images = ImageProcessor.open(base);
+      tokenizer = TextTokenizer.open(base);
+    } catch (BadInputException e) {
+      // Another attempt would fail the same way.
+      throw new SuppressRestartsException(e);
+    }
     MetricGroup metrics = getRuntimeContext().getMetricGroup().addGroup("preparePairs");
     accepted = metrics.counter("acceptedPairs");
     refused = metrics.counter("refusedPairs");
