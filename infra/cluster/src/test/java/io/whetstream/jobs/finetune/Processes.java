@@ -2,7 +2,6 @@ package io.whetstream.jobs.finetune;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -31,21 +30,6 @@ final class Processes implements AutoCloseable {
       } catch (IOException e) {
         throw new UncheckedIOException(e);
       }
-    }
-
-    /** Class loaders of jobs that the process still holds after garbage has been collected. */
-    long jobClassLoaders() throws Exception {
-      jcmd("GC.run");
-      return jcmd("VM.classloaders").lines().filter(l -> l.contains("ChildFirst")).count();
-    }
-
-    private String jcmd(String command) throws Exception {
-      String jcmd = Path.of(System.getProperty("java.home"), "bin", "jcmd").toString();
-      Process running =
-          new ProcessBuilder(jcmd, Long.toString(process.pid()), command)
-              .redirectErrorStream(true)
-              .start();
-      return new String(running.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     }
 
     /** As {@code kill -9} does; waits until the process is gone. */

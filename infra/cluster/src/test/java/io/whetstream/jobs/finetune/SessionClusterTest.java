@@ -85,8 +85,6 @@ class SessionClusterTest {
     assertEquals(Ledger.of(ids()), first.accepted());
     assertTrue(first.history().size() > 3, first.toString());
     unbroken.assertAnnouncedOnce(first);
-    SessionCluster.await(
-        "the job's classes to be let go", LONG, () -> taskManager.jobClassLoaders() == 0);
 
     Run killed = new Run("killed", 1, "deterministic: true");
     killed.produce(0, BEFORE_KILL);
