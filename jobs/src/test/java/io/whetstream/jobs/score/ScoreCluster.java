@@ -15,6 +15,7 @@ import org.apache.flink.api.common.JobID;
 import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.runtime.client.JobStatusMessage;
 import org.apache.flink.runtime.execution.ExecutionState;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
@@ -174,6 +175,15 @@ final class ScoreCluster implements AutoCloseable {
   void cancel(JobID job) throws Exception {
     flink.cancelJob(job).get();
     await("job ends", () -> flink.getJobStatus(job).get().isGloballyTerminalState());
+  }
+
+  /** Cancels every job that has not ended. */
+  void cancelAll() throws Exception {
+    for (JobStatusMessage job : flink.listJobs().get()) {
+      if (!job.getJobState().isGloballyTerminalState()) {
+        cancel(job.getJobId());
+      }
+    }
   }
 
   /** Everything committed in a topic so far. */
