@@ -21,13 +21,17 @@ import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schema
  * which speaks the REST protocol that Confluent's registry, Karapace, Apicurio (its compatible API)
  * and Redpanda share. Schemas never change under an id, so the client keeps them.
  *
- * <p>An id that the registry does not know is the record's fault: {@link BadInputException}. A
- * registry that does not answer is not: {@link UncheckedIOException}, so that the job is restarted
- * and no good record becomes a dead letter.
+ * <p>An id that the registry does not know is the record's fault: {@link BadInputException}; it is
+ * asked once a minute ({@code missing.id.cache.ttl.sec}), not once a record. A registry that does
+ * not answer is not: {@link UncheckedIOException}, so that the job is restarted and no good record
+ * becomes a dead letter.
  */
 final class SchemaRegistry {
   private static final String TIMEOUT_MILLIS = "10000";
   private static final int MAX_SCHEMAS = 10_000;
+
+  /** So long an id that the registry did not know is not asked for again. */
+  private static final String UNKNOWN_SECONDS = "60";
 
   /** The registry says so of a schema it will not take: incompatible, or no schema. */
   private static final Set<Integer> REFUSALS = Set.of(409, 422);
@@ -40,6 +44,7 @@ final class SchemaRegistry {
     Map<String, String> all = new HashMap<>();
     all.put("http.connect.timeout.ms", TIMEOUT_MILLIS);
     all.put("http.read.timeout.ms", TIMEOUT_MILLIS);
+    all.put("missing.id.cache.ttl.sec", UNKNOWN_SECONDS);
     // The client wants to be told where the secret that it was given is.
     if (properties.containsKey("basic.auth.user.info")) {
       all.put("basic.auth.credentials.source", "USER_INFO");

@@ -417,6 +417,10 @@ class OfflineCommandsTest {
             .json();
     assertEquals(15, embedded.get("pairs").asInt());
     assertEquals(1, embedded.get("skippedPairs").asInt());
+    JsonNode evaluated =
+        run("eval", "--model", model, "--pairs", file, "--on-bad-pair", "skip", "--json").json();
+    assertEquals(15, evaluated.get("pairs").asInt());
+    assertEquals(1, evaluated.get("skippedPairs").asInt());
   }
 
   @Test

@@ -72,8 +72,8 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     private final List<Sketch> past = new ArrayList<>();
     private long pastBytes;
 
-    Bucket(double similarityBound) {
-      pending = new PendingPairs(similarityBound);
+    Bucket(MiningSettings settings) {
+      pending = new PendingPairs(settings.similarityBound(), settings.groupSize() - 1);
     }
 
     long heap() {
@@ -264,11 +264,11 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     if (settings.mode() == Mode.RANDOM) {
       return List.copyOf(all.subList(0, Math.min(size, all.size())));
     }
-    double[] closeness = bucket.pending.closeness(settings.groupSize() - 1);
+    double[] closeness = bucket.pending.closeness();
     int first = anchor == TIGHTEST ? largest(closeness) : anchor;
     List<Sketch> members = new ArrayList<>(size);
     members.add(all.get(first));
-    double[] scores = cosines(all.get(first), all);
+    double[] scores = bucket.pending.cosines(first);
     for (int i = 0; i < scores.length; i++) {
       scores[i] = 2 * scores[i] - closeness[i];
     }
@@ -393,7 +393,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       return bucket;
     }
     cacheMisses.inc();
-    bucket = new Bucket(settings.similarityBound());
+    bucket = new Bucket(settings);
     BucketState state = buckets.value();
     bucket.state = state == null ? BucketState.EMPTY : state;
     if (state != null) {
