@@ -35,8 +35,9 @@ import org.apache.flink.util.Collector;
  * <p>A held-out pair passes through at once and alone: it is never a partner and never remembered.
  *
  * <p>State is in RocksDB: payloads and sketches apart, so that choosing reads no image. Sketches
- * are also held on the heap, written through; what is evicted, or lost with the process, is read
- * again. So the cache changes time, never results.
+ * are also held on the heap, written through, and in what they leave of {@code mining.cache} the
+ * youngest pending payloads; what is evicted, or lost with the process, is read again. So the cache
+ * changes time, never results.
  */
 final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, PairGroup> {
   private static final long serialVersionUID = 1L;
@@ -55,6 +56,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
   private transient ValueState<BucketState> buckets;
 
   private transient Map<Integer, Bucket> cache;
+  private transient PayloadRing payloads;
   private transient long cachedBytes;
   private transient long lastArrival;
 
@@ -113,13 +115,14 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     buckets =
         getRuntimeContext().getState(new ValueStateDescriptor<>("bucket", StreamTypes.BUCKET));
     cache = new LinkedHashMap<>(64, 0.75f, true);
+    payloads = new PayloadRing();
     MetricGroup metrics = getRuntimeContext().getMetricGroup().addGroup("miner");
     groups = metrics.counter("groups");
     incomplete = metrics.counter("incompleteGroups");
     replayed = metrics.counter("replayedPairs");
     falseNegatives = metrics.counter("skippedFalseNegatives");
     cacheMisses = metrics.counter("cacheMisses");
-    metrics.gauge("cachedBytes", () -> cachedBytes);
+    metrics.gauge("cachedBytes", () -> cachedBytes + payloads.bytes());
     metrics.gauge("cachedPendingPairs", () -> waiting);
   }
 
@@ -137,6 +140,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     Sketch sketch = Sketch.of(number, pair, deadline(pair.eventTime(), key));
     pending.put(number, pair);
     pendingSketches.put(number, sketch);
+    payloads.put(key, number, pair, sketch.bytes());
     cachedBytes -= bucket.pending.heap();
     bucket.pending.add(sketch);
     cachedBytes += bucket.pending.heap();
@@ -229,7 +233,8 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
 
     List<MinedPair> pairs = new ArrayList<>(members.size() + shown.size());
     for (Sketch member : members) {
-      pairs.add(pending.get(member.number()));
+      MinedPair held = payloads.take(key, member.number());
+      pairs.add(held != null ? held : pending.get(member.number()));
       pending.remove(member.number());
       pendingSketches.remove(member.number());
     }
@@ -419,6 +424,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
         oldest.remove();
       }
     }
+    payloads.trim(settings.cache().bytes() - cachedBytes);
   }
 
   private static List<Sketch> sorted(MapState<Long, Sketch> state) throws Exception {

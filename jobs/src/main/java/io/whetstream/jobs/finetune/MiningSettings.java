@@ -19,8 +19,8 @@ import java.time.Duration;
  * @param similarityBound cosine above which two pairs are taken for the same thing
  * @param replayShare share of a group drawn from past pairs
  * @param memory past pairs kept, all buckets together
- * @param cache heap for vectors of pending and past pairs, per subtask; the rest is read from
- *     RocksDB
+ * @param cache heap for vectors of pending and past pairs and, in what is left, for the youngest
+ *     pending pairs, per subtask; the rest is read from RocksDB
  * @param batch images per run of the mining embedding
  * @param batchWait processing time after which an incomplete batch is run
  */

@@ -39,7 +39,7 @@ public final class Demo {
    * What each query of the watchlist asks for, per comparison. Held-out pairs have siblings that
    * differ in one word, which random items do not: on those about half as many match.
    */
-  static final double FALSE_POSITIVE_RATE = 2.5e-3;
+  static final double FALSE_POSITIVE_RATE = 2e-3;
 
   private static final int NO_CONSOLE = -1;
   private static final long LOOK_MILLIS = 200;

@@ -68,7 +68,7 @@ final class DemoStream implements Source {
 
   @Override
   public List<Watch> queries() {
-    return watchlist.stream().map(w -> new Watch(w.id(), w.text())).toList();
+    return watchlist.stream().map(w -> new Watch(w.id(), w.text(), png(w.scene()))).toList();
   }
 
   @Override

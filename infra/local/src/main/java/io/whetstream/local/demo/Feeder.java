@@ -103,13 +103,15 @@ final class Feeder implements AutoCloseable {
               watched.text(),
               null,
               null,
-              List.of(MatchKind.IMAGE_TEXT),
+              watched.image() == null
+                  ? List.of(MatchKind.IMAGE_TEXT)
+                  : List.of(MatchKind.IMAGE_TEXT, MatchKind.IMAGE_IMAGE),
               null,
               maxFalsePositiveRate,
               0L,
               true,
               now,
-              null,
+              watched.image(),
               null);
       send(topics.queries(), watched.id(), queries.encode(query), now, null);
     }

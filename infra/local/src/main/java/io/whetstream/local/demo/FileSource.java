@@ -45,7 +45,7 @@ final class FileSource implements Source {
       if (caption != null && !watched.contains(caption)) {
         watched.add(caption);
         String id = "line-" + lines.get(i).line();
-        queries.add(new Watch(id, caption));
+        queries.add(new Watch(id, caption, null));
         queryOfLine.put(i, id);
       }
     }

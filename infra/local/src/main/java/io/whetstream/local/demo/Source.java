@@ -26,8 +26,12 @@ interface Source {
    */
   record Shown(String id, byte[] image, String query, byte[] bad) {}
 
-  /** A query of the watchlist. */
-  record Watch(String id, String text) {}
+  /**
+   * A query of the watchlist.
+   *
+   * @param image an encoded example of what the text says, or null
+   */
+  record Watch(String id, String text, byte[] image) {}
 
   /** Pair number {@code i}, from 0. */
   Pair pair(long i);
