@@ -14,7 +14,9 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.junit.jupiter.api.Test;
 
 class RestoredCommitsTest {
-  private static final RuntimeException FORGOTTEN = new InvalidPidMappingException("not assigned");
+  private static RuntimeException forgotten() {
+    return new InvalidPidMappingException("not assigned");
+  }
 
   /** The connector's committer where every commit fails in a way it does not know. */
   private record Failing(RuntimeException failure) implements Committer<KafkaCommittable> {
@@ -82,7 +84,7 @@ class RestoredCommitsTest {
 
   @Test
   void aTransactionOfRestoredStateThatKafkaHasForgottenIsPassedOver() throws Exception {
-    assertEquals("passed over", answer(FORGOTTEN, null));
+    assertEquals("passed over", answer(forgotten(), null));
   }
 
   @Test
@@ -98,7 +100,7 @@ class RestoredCommitsTest {
     properties.put("value.serializer", ByteArraySerializer.class.getName());
     try (FlinkKafkaInternalProducer<byte[], byte[]> producer =
         new FlinkKafkaInternalProducer<>(properties, "adapters-0")) {
-      assertEquals("failed", answer(FORGOTTEN, producer));
+      assertEquals("failed", answer(forgotten(), producer));
     }
   }
 }
