@@ -78,7 +78,7 @@ final class ClosingSink<T>
 
   @Override
   public Committer<KafkaCommittable> createCommitter(CommitterInitContext context) {
-    return sink.createCommitter(context);
+    return new RestoredCommits(sink.createCommitter(context));
   }
 
   @Override

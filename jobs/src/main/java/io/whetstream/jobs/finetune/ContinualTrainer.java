@@ -41,8 +41,13 @@ import org.slf4j.LoggerFactory;
  */
 final class ContinualTrainer implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(ContinualTrainer.class);
-  private static final int STATE_MAGIC = 0x57485453;
-  private static final int STATE_VERSION = 1;
+
+  /** The first bytes of the state. */
+  static final int STATE_MAGIC = 0x57485453;
+
+  /** Raised with each change of what {@link #write} writes; earlier versions must stay readable. */
+  static final int STATE_VERSION = 1;
+
   private static final int MOST_ANNOUNCED = 1_000;
 
   /** A pair of the next batch. */
@@ -457,7 +462,8 @@ final class ContinualTrainer implements AutoCloseable {
   /**
    * Reads what {@link #write} wrote.
    *
-   * @throws BadInputException if it belongs to another base or configuration
+   * @throws BadInputException if it belongs to another base or configuration, is of a version that
+   *     is not known, or lacks a part: going on without one would look like going on
    */
   void read(DataInputStream in) throws IOException {
     if (in.readInt() != STATE_MAGIC) {
@@ -491,6 +497,13 @@ final class ContinualTrainer implements AutoCloseable {
     }
     for (StatePart part : StatePart.values()) {
       if (!in.readBoolean()) {
+        if (hooks.keeps(part)) {
+          throw new BadInputException(
+              "the trainer's state is incomplete, it has no "
+                  + part
+                  + "; restore from another savepoint or checkpoint, or start without state under"
+                  + " another name");
+        }
         continue;
       }
       switch (part) {

@@ -282,7 +282,8 @@ public final class FineTuneJob {
         .setParallelism(1);
   }
 
-  private static String group(FineTuneConfig config) {
+  /** Under which its sources commit offsets. */
+  static String group(FineTuneConfig config) {
     return config.kafka().groupId().isEmpty()
         ? "whetstream-finetune-" + config.name()
         : config.kafka().groupId();

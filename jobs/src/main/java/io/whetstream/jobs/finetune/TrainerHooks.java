@@ -16,6 +16,9 @@ interface TrainerHooks extends Serializable {
   /** Weights have been changed, the books have not. */
   default void inStep(long step) {}
 
+  /** State has been read back, nothing has been done with it. */
+  default void restored(ContinualTrainer trainer) {}
+
   /** State has been handed over, the checkpoint is not complete. */
   default void afterSnapshot(long checkpoint, ContinualTrainer trainer) {}
 

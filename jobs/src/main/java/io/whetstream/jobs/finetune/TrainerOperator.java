@@ -131,6 +131,7 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
     String job = in.readUTF();
     long written = in.readLong();
     trainer.read(in);
+    hooks.restored(trainer);
     long away = System.currentTimeMillis() - written;
     if (away > settings.kafka().transactionTimeout().toMillis()) {
       trainer.announceLastAgain();

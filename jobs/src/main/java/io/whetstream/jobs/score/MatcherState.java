@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.BadInputException;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -27,7 +28,8 @@ record MatcherState(
     AdapterVersion newestSeen,
     Map<String, Long> accepted,
     Map<String, Long> refused) {
-  private static final int VERSION = 1;
+  /** Raised with each change of the form; earlier versions must stay readable. */
+  static final int VERSION = 1;
 
   byte[] toBytes() {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
@@ -44,12 +46,21 @@ record MatcherState(
     return bytes.toByteArray();
   }
 
+  /**
+   * Reads what {@link #toBytes} wrote.
+   *
+   * @throws BadInputException if it is of a version that is not known
+   */
   static MatcherState fromBytes(byte[] state) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
       int version = in.readByte();
       if (version != VERSION) {
-        throw new IOException(
-            "matcher state of version " + version + ", this release reads version " + VERSION);
+        throw new BadInputException(
+            "the matcher's state has version "
+                + version
+                + ", this release reads "
+                + VERSION
+                + "; restore with the release that wrote it");
       }
       return new MatcherState(
           readVersion(in), readVersion(in), readVersion(in), readIds(in), readIds(in));

@@ -97,7 +97,7 @@ class ContinualTrainerTest {
       assertFalse(first.waiting().isEmpty());
       state = state(first);
     }
-    try (ContinualTrainer second = open(config())) {
+    try (ContinualTrainer second = open(config(), hooks)) {
       restore(second, state);
       GROUPS.subList(13, GROUPS.size()).forEach(second::accept);
       return Outcome.of(second);
@@ -125,14 +125,27 @@ class ContinualTrainerTest {
   @ParameterizedTest
   @EnumSource(names = {"MODEL", "LEDGER", "BATCH", "HELD_OUT", "PUBLISHING"})
   void stateWithoutOneOfItsPartsIsNoticed(StatePart missing) throws IOException {
-    TrainerHooks without =
-        new TrainerHooks() {
-          @Override
-          public boolean keeps(StatePart part) {
-            return part != missing;
-          }
-        };
-    assertNotEquals(unbroken(), broken(without));
+    assertNotEquals(unbroken(), broken(without(missing)));
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void stateThatLacksAPartIsRefusedWithTheRemedy(StatePart missing) throws IOException {
+    byte[] state;
+    try (ContinualTrainer trainer = open(config(), without(missing))) {
+      GROUPS.subList(0, 2).forEach(trainer::accept);
+      state = state(trainer);
+    }
+    assertRefused(state, "it has no " + missing + "; restore from another savepoint");
+  }
+
+  private static TrainerHooks without(StatePart missing) {
+    return new TrainerHooks() {
+      @Override
+      public boolean keeps(StatePart part) {
+        return part != missing;
+      }
+    };
   }
 
   @Test

@@ -10,6 +10,8 @@ import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.StreamRecord;
+import io.whetstream.connectors.registry.AdapterRegistry;
+import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.kafka.EmbeddedKafka;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -145,6 +147,33 @@ final class FineTuneHarness implements AutoCloseable {
           .all()
           .get(60, TimeUnit.SECONDS);
     }
+  }
+
+  /** Whether a completed checkpoint has all pairs that the topic holds behind it. */
+  boolean allRead(FineTuneConfig config) throws Exception {
+    String topic = new Topics(config.kafka().topicPrefix()).pairs();
+    try (Admin admin = connection().admin();
+        KafkaConsumer<byte[], byte[]> consumer = connection().consumer()) {
+      var read =
+          admin
+              .listConsumerGroupOffsets(FineTuneJob.group(config))
+              .partitionsToOffsetAndMetadata()
+              .get(60, TimeUnit.SECONDS);
+      List<TopicPartition> partitions =
+          consumer.partitionsFor(topic).stream()
+              .map(info -> new TopicPartition(topic, info.partition()))
+              .toList();
+      return consumer.endOffsets(partitions).entrySet().stream()
+          .allMatch(
+              end ->
+                  read.get(end.getKey()) != null
+                      && read.get(end.getKey()).offset() == end.getValue());
+    }
+  }
+
+  /** Number of adapters in the registry of a job. */
+  int adapters(FineTuneConfig config) {
+    return AdapterRegistry.open(RegistryOptions.of(config.registry().uri())).list().size();
   }
 
   /** What a running job failed with last, or nothing. */

@@ -38,17 +38,20 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.apache.flink.api.common.JobID;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The whole job on a real broker, Flink cluster and RocksDB, with a tiny base. */
 class FineTuneJobTest {
-  private static final String[] TINY = {
+  static final String[] TINY = {
     "base.model=../model/src/test/resources/golden/llava-tiny",
     "training.globalBatch=8",
     "training.learningRate=0.003",
@@ -83,13 +86,13 @@ class FineTuneJobTest {
     return with(TINY, more);
   }
 
-  private static String[] with(String[] some, String... more) {
+  static String[] with(String[] some, String... more) {
     List<String> all = new ArrayList<>(List.of(some));
     all.addAll(List.of(more));
     return all.toArray(new String[0]);
   }
 
-  private static List<ImageTextPair> pairs(long seed, int count) {
+  static List<ImageTextPair> pairs(long seed, int count) {
     return ScenePairs.of(seed, 0, count).stream()
         .map(
             pair ->
@@ -400,6 +403,21 @@ class FineTuneJobTest {
   @ParameterizedTest
   @ValueSource(ints = {1, 2, 3})
   void inFreeOrderUnderRandomFaultsEveryPairHasOneFate(int seed) throws Exception {
+    assertEveryPairHasOneFateUnderRandomFaults(seed);
+  }
+
+  static IntStream twentyMoreSeeds() {
+    return IntStream.range(100, 120);
+  }
+
+  @Tag("slow")
+  @ParameterizedTest
+  @MethodSource("twentyMoreSeeds")
+  void inFreeOrderUnderManyMoreRandomFaultsEveryPairHasOneFate(int seed) throws Exception {
+    assertEveryPairHasOneFateUnderRandomFaults(seed);
+  }
+
+  private static void assertEveryPairHasOneFateUnderRandomFaults(int seed) throws Exception {
     String name = "free-" + seed;
     FineTuneConfig config =
         harness.config(

@@ -46,6 +46,7 @@ abstract class RealScoreJob {
   static OnnxEmbedder embedder;
   private static Path model;
   private static int tests;
+  private static int starts;
 
   Topics topics;
   private Path registry;
@@ -53,8 +54,9 @@ abstract class RealScoreJob {
 
   @BeforeAll
   static void start() throws Exception {
-    cluster = new ScoreCluster(directory, 2, 1);
-    model = TinyModel.copy(directory.resolve("base"));
+    Path own = directory.resolve("start" + starts++);
+    cluster = new ScoreCluster(own, 2, 1);
+    model = TinyModel.copy(own.resolve("base"));
     embedder =
         OnnxEmbedder.open(
             ScoreConfig.parse("base: {model: '" + model + "'}", List.of()).base(), 1_000_000, 8);
@@ -68,8 +70,13 @@ abstract class RealScoreJob {
 
   @BeforeEach
   void topics() {
-    topics = new Topics("s" + tests++ + ".");
-    registry = directory.resolve("registry" + tests);
+    topics("s" + tests++ + ".");
+  }
+
+  /** Another stream: topics and a registry of its own. */
+  void topics(String prefix) {
+    topics = new Topics(prefix);
+    registry = directory.resolve(prefix + "registry" + starts);
     try (Admin admin = KafkaConnection.of(cluster.bootstrapServers()).admin()) {
       topics.create(admin, 2, (short) 1);
     }
@@ -97,9 +104,13 @@ abstract class RealScoreJob {
   }
 
   JobID submit(ScoreConfig config) throws Exception {
+    return submit(config, null);
+  }
+
+  JobID submit(ScoreConfig config, String savepoint) throws Exception {
     StreamExecutionEnvironment env = cluster.environment();
     ScoreJob.build(env, config, new FaultyParts(config));
-    return cluster.submit(env, null);
+    return cluster.submit(env, savepoint);
   }
 
   static <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {
