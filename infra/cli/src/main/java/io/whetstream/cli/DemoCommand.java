@@ -33,7 +33,7 @@ final class DemoCommand implements Callable<Integer> {
       names = "--seconds",
       paramLabel = "N",
       defaultValue = "180",
-      description = "How long scenes are streamed (default: ${DEFAULT-VALUE}).")
+      description = "How long the stream lasts (default: ${DEFAULT-VALUE}).")
   private int seconds;
 
   @Option(
@@ -47,8 +47,9 @@ final class DemoCommand implements Callable<Integer> {
       names = "--pairs",
       paramLabel = "FILE",
       description =
-          "Stream your own pairs instead, once, in the order of the file: JSON lines {\"id\","
-              + " \"image\", \"caption\", \"caption_long\"?}. Some of their captions are watched for.")
+          "Stream your own pairs instead, once, in the order of the file, spread over the seconds:"
+              + " JSON lines {\"id\", \"image\", \"caption\", \"caption_long\"?}. Some of their"
+              + " captions are watched for.")
   private Path pairs;
 
   @Option(
@@ -80,8 +81,10 @@ final class DemoCommand implements Callable<Integer> {
       throw new BadInputException(
           "base model directory " + base + " holds no model.safetensors; give another --model");
     }
-    Demo demo =
-        new Demo(options, where, base, report, StopSignal.install(), progress()).withPairs(pairs);
+    Demo demo = new Demo(options, where, base, report, StopSignal.install(), progress());
+    if (pairs != null) {
+      demo.withPairs(pairs);
+    }
     Map<String, Object> outcome =
         (headless ? demo : demo.withConsole(consolePort, System.console() != null)).run();
     if (result.json()) {

@@ -4,12 +4,21 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.whetstream.connectors.registry.AdapterRegistry;
+import io.whetstream.connectors.registry.RegistryOptions;
+import io.whetstream.model.scenes.DemoBase;
 import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.regex.MatchResult;
@@ -77,13 +86,76 @@ class DemoProcessTest {
     assertEquals(0, third.exitValue(), said("third"));
   }
 
+  @Test
+  void ownPairsOnAnOwnModelAreCountedAndNothingIsSaidThatNobodyKnows() throws Exception {
+    Path pairs = ownPairs(300);
+    Path model = DemoBase.unpack(temp.resolve("own-model"));
+    Path report = temp.resolve("report.json");
+    Process demo =
+        demo(
+            "own",
+            12,
+            "--pairs",
+            pairs.toString(),
+            "--model",
+            model.toString(),
+            "--report",
+            report.toString());
+    awaitEnd("own", demo);
+    assertEquals(0, demo.exitValue(), said("own"));
+    JsonNode read = new ObjectMapper().readTree(report.toFile());
+    JsonNode counts = read.get("pairs");
+    assertEquals(302, counts.get("consumed").asLong(), counts.toString());
+    assertEquals(1, counts.get("deadLettered").asLong(), counts.toString());
+    assertEquals(1, counts.get("duplicates").asLong(), counts.toString());
+    assertEquals(0, counts.get("unaccounted").asLong(), counts.toString());
+    assertTrue(counts.get("trained").asLong() > 0, counts.toString());
+    assertTrue(read.at("/heldOut/published").isNumber(), read.toString());
+    assertTrue(read.at("/heldOut/publishedPairs").asLong() >= 32, read.toString());
+    // There are no scenes, so no figure of scenes, and nobody said what is a wrong alert.
+    read.get("recallAt1").forEach(figure -> assertTrue(figure.isNull(), read.toString()));
+    read.get("compositionalAccuracy")
+        .forEach(figure -> assertTrue(figure.isNull(), read.toString()));
+    assertTrue(read.at("/alerts/precision").isNull(), read.toString());
+    assertTrue(said("own").contains("of the pairs kept apart"), said("own"));
+    assertFalse(said("own").contains("scenes"), said("own"));
+
+    Set<String> bases = new HashSet<>();
+    for (AdapterRegistry.Entry adapter :
+        AdapterRegistry.open(RegistryOptions.of(data().resolve("adapters").toString())).list()) {
+      bases.add(adapter.manifest().baseName());
+    }
+    assertEquals(Set.of(model.toString()), bases);
+  }
+
+  /** A file of drawn scenes, one that comes twice and one whose image is none beside them. */
+  private Path ownPairs(int count) throws IOException {
+    Path folder = temp.resolve("own-pairs");
+    String[] scenes = {
+      "scenes", "--out", folder.toString(), "--count", Integer.toString(count), "--spread"
+    };
+    PrintWriter ignored = new PrintWriter(Writer.nullWriter());
+    assertEquals(0, Main.run(scenes, ignored, ignored));
+    Path file = folder.resolve("pairs.jsonl");
+    List<String> lines = new ArrayList<>(Files.readAllLines(file));
+    lines.add(lines.get(0));
+    lines.add(5, "{\"id\":\"broken\",\"image\":\"broken.png\",\"caption\":\"a broken image\"}");
+    Files.writeString(folder.resolve("broken.png"), "no image");
+    return Files.write(file, lines);
+  }
+
   private Path data() {
     return temp.resolve("data");
   }
 
   private Process demo(String name) throws IOException {
-    Process process =
-        new ProcessBuilder(
+    return demo(name, 3600);
+  }
+
+  private Process demo(String name, int seconds, String... more) throws IOException {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx1g",
                 "-cp",
@@ -93,9 +165,12 @@ class DemoProcessTest {
                 "demo",
                 "--headless",
                 "--seconds",
-                "3600",
+                Integer.toString(seconds),
                 "--data",
-                data().toString())
+                data().toString()));
+    command.addAll(List.of(more));
+    Process process =
+        new ProcessBuilder(command)
             .redirectErrorStream(true)
             .redirectOutput(temp.resolve(name).toFile())
             .start();

@@ -2,7 +2,15 @@ package io.whetstream.jobs.finetune;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.whetstream.cli.Main;
+import io.whetstream.connectors.format.RecordCodec;
+import io.whetstream.connectors.format.RecordFormat;
+import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.TopicScan;
+import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.jobs.finetune.Processes.Running;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -11,6 +19,7 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,11 +28,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.Uuid;
 
 /**
@@ -229,6 +242,65 @@ final class SessionCluster implements AutoCloseable {
 
   KafkaConnection kafka() {
     return KafkaConnection.of(bootstrapServers);
+  }
+
+  /** Sends records, compressed, so that a job's own native decompressor is needed too. */
+  <T extends StreamRecord> void send(String topic, RecordType<T> type, List<T> records)
+      throws Exception {
+    RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
+    KafkaConnection connection =
+        new KafkaConnection(bootstrapServers, Map.of("compression.type", "zstd"));
+    try (KafkaProducer<byte[], byte[]> producer = connection.producer(Topics.MAX_RECORD_BYTES)) {
+      List<Future<RecordMetadata>> sent = new ArrayList<>();
+      for (T each : records) {
+        byte[] key = each.key().getBytes(StandardCharsets.UTF_8);
+        sent.add(producer.send(new ProducerRecord<>(topic, key, codec.encode(each))));
+      }
+      for (Future<RecordMetadata> each : sent) {
+        each.get(1, TimeUnit.MINUTES);
+      }
+    }
+  }
+
+  /** All that is committed in a topic. */
+  <T extends StreamRecord> List<T> read(String topic, RecordType<T> type) {
+    RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
+    List<T> all = new ArrayList<>();
+    try (TopicScan scan = new TopicScan(kafka(), topic)) {
+      scan.toEnd(
+          record ->
+              all.add(
+                  codec.decode(
+                      record.value(),
+                      new Coordinates(record.topic(), record.partition(), record.offset()),
+                      record.timestamp())));
+    }
+    return all;
+  }
+
+  /** {@code whetstream ARGS}, on these topics: what a person types. */
+  void whetstream(Topics topics, String... args) throws Exception {
+    commands++;
+    List<String> mainAndArgs = new ArrayList<>(List.of(Main.class.getName()));
+    mainAndArgs.addAll(List.of(args));
+    mainAndArgs.addAll(
+        List.of("--bootstrap-servers", bootstrapServers, "--prefix", topics.prefix()));
+    processes.run(
+        "whetstream-" + commands,
+        System.getProperty("java.class.path"),
+        List.of("-Dwhetstream.home=" + home, logging()),
+        mainAndArgs);
+  }
+
+  /** Waits for a checkpoint of a job that begins after this call. */
+  void awaitNextCheckpoint(String job) throws Exception {
+    // The one that completes first may have begun before.
+    long enough = completedCheckpoints(job) + 2;
+    await("a checkpoint", UP, () -> completedCheckpoints(job) >= enough);
+  }
+
+  private long completedCheckpoints(String job) throws IOException {
+    return rest("/jobs/" + job + "/checkpoints").path("counts").path("completed").asLong();
   }
 
   /** The native libraries and what loads them, as they are put into {@code lib/}. */

@@ -2,16 +2,12 @@ package io.whetstream.jobs.finetune;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.whetstream.connectors.format.RecordCodec;
-import io.whetstream.connectors.format.RecordFormat;
 import io.whetstream.connectors.format.RecordType;
-import io.whetstream.connectors.kafka.KafkaConnection;
-import io.whetstream.connectors.kafka.TopicScan;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
-import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.jobs.finetune.ContinualTrainer.Announced;
 import io.whetstream.jobs.finetune.Processes.Running;
@@ -20,36 +16,33 @@ import io.whetstream.model.scenes.Scene;
 import io.whetstream.model.scenes.SceneLook;
 import io.whetstream.model.scenes.SceneRenderer;
 import io.whetstream.model.scenes.SceneStream;
+import java.io.IOException;
 import java.net.URI;
-import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.producer.KafkaProducer;
-import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.clients.producer.RecordMetadata;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * The fine-tune job as users run it: its jar, submitted by Flink's command line client to a session
+ * The jobs as users run them: their jar, submitted by Flink's command line client to a session
  * cluster with the native libraries in {@code lib/}.
  */
 class SessionClusterTest {
   private static final Duration LONG = Duration.ofMinutes(5);
   private static final int PAIRS = 480;
   private static final int BEFORE_KILL = 320;
+  private static final int EVERY_STEPS = 10;
   private static final SceneStream SCENES = new SceneStream(1, SceneLook.STANDARD, 4);
   private static final Pattern STEP =
       Pattern.compile(
@@ -64,8 +57,20 @@ class SessionClusterTest {
 
   @BeforeAll
   static void start() throws Exception {
+    copyModel();
     cluster = new SessionCluster(directory, Path.of("target/processes"));
     taskManager = cluster.startTaskManager();
+  }
+
+  /** The scoring job keeps what it makes of a model beside it. */
+  private static void copyModel() throws IOException {
+    Path copy = Files.createDirectory(directory.resolve("model"));
+    Path golden = Path.of("../../model/src/test/resources/golden/llava-tiny");
+    try (DirectoryStream<Path> files = Files.newDirectoryStream(golden, Files::isRegularFile)) {
+      for (Path file : files) {
+        Files.copy(file, copy.resolve(file.getFileName().toString()));
+      }
+    }
   }
 
   @AfterAll
@@ -111,6 +116,72 @@ class SessionClusterTest {
     run.assertAnnouncedOnce(state);
   }
 
+  /**
+   * Both jobs in one process, the order given as a person gives it. While it is in force, their
+   * process is killed and the trainer is restored by hand.
+   */
+  @Test
+  void aRollbackHoldsForTrainerAndReadersUntilItIsResumedAndVersionsStayUnique() throws Exception {
+    Run run = new Run("line", 1, "");
+    ScoreRun reader = new ScoreRun(cluster, run.name, run.topics, directory, run.shared);
+    reader.watch();
+    run.produce(0, 200);
+    run.submit();
+    reader.submit();
+    SessionCluster.await("two adapters", LONG, () -> run.announcements().size() >= 2);
+    reader.awaitAlertUnder(run::newest);
+
+    String good = run.announcements().get(0).digest();
+    cluster.whetstream(
+        run.topics,
+        "adapters",
+        "rollback",
+        "--registry",
+        directory.resolve("adapters").toString(),
+        "--to",
+        good,
+        "--reason",
+        "a bad line");
+    awaitLog("Rolled back to " + good);
+    cluster.awaitNextCheckpoint(run.job);
+    List<AdapterAnnouncement> before = run.announcements();
+    assertNotEquals(good, run.newest());
+    reader.awaitAlertUnder(() -> good);
+
+    taskManager.kill();
+    taskManager = cluster.startTaskManager();
+    cluster.awaitNextCheckpoint(run.job);
+    run.submit("-s", run.stop(false).toString());
+    run.produce(200, 340);
+    SessionCluster.await(
+        "the gate's turn",
+        LONG,
+        () -> last(STEP, taskManager.text()) >= last(RESTORED, taskManager.text()) + EVERY_STEPS);
+    cluster.awaitNextCheckpoint(run.job);
+    assertEquals(before, run.announcements());
+    reader.awaitAlertUnder(() -> good);
+
+    cluster.whetstream(run.topics, "adapters", "resume", "--stream", run.name);
+    awaitLog("Publishing resumed");
+    String until = taskManager.text();
+    long resumed = last(STEP, until.substring(0, until.indexOf("Publishing resumed")));
+    run.produce(340, PAIRS);
+    SessionCluster.await("a newer adapter", LONG, () -> run.announcements().size() > before.size());
+    reader.awaitAlertUnder(run::newest);
+    run.stop(false);
+    List<AdapterAnnouncement> all = run.announcements();
+    List<AdapterAnnouncement> after = all.subList(before.size(), all.size());
+    assertEquals(before, all.subList(0, before.size()));
+    assertEquals(good, after.get(0).parentDigest());
+    assertTrue(after.stream().allMatch(each -> each.step() > resumed), resumed + ": " + after);
+    assertEquals(
+        all.size(),
+        all.stream().map(each -> each.epoch() + "." + each.n()).distinct().count(),
+        all.toString());
+    reader.assertServed(before, good, after);
+    reader.cancel();
+  }
+
   /** Why {@code lib/}: a process loads a native library for one class loader only. */
   @Test
   void nativeLibrariesThatEachJobBringsItselfAreRefusedFromTheSecondJobOn() throws Exception {
@@ -140,6 +211,10 @@ class SessionClusterTest {
   private static final class Run {
     private final String name;
     private final Topics topics;
+
+    /** The part of its configuration that the scoring job shares. */
+    private final String shared;
+
     private final Path file;
     private String job;
 
@@ -149,51 +224,41 @@ class SessionClusterTest {
       try (Admin admin = cluster.kafka().admin()) {
         topics.create(admin, partitions, (short) 1);
       }
+      shared =
+          """
+          kafka: {bootstrapServers: '%s', topicPrefix: %s}
+          registry: {uri: %s}
+          checkpoint: {interval: 500ms, directory: '%s'}
+          base: {model: %s, device: cpu, threads: 1}
+          """
+              .formatted(
+                  cluster.kafka().bootstrapServers(),
+                  topics.prefix(),
+                  directory.resolve("adapters"),
+                  directory.resolve("checkpoints").toUri(),
+                  directory.resolve("model"));
       file =
           Files.writeString(
               directory.resolve(name + ".yaml"),
               """
               name: %s
               %s
-              kafka: {bootstrapServers: '%s', topicPrefix: %s}
-              registry: {uri: %s}
-              checkpoint: {interval: 500ms, directory: '%s'}
-              base: {model: %s, device: cpu, threads: 1}
+              %s
               adapter: {rank: 2}
               training: {globalBatch: 8, learningRate: 0.003}
               heldOut: {share: 0.15, size: 24}
               gate: {minSample: 8, minChange: -1}
-              publish: {everySteps: 10, comparePublishedEvery: 0, compareBaseEvery: 0}
+              publish: {everySteps: %d, comparePublishedEvery: 0, compareBaseEvery: 0}
               mining: {depth: 1, tables: 1, groupSize: 4, candidates: 16, replayShare: 0.25}
               """
-                  .formatted(
-                      name,
-                      more,
-                      cluster.kafka().bootstrapServers(),
-                      topics.prefix(),
-                      directory.resolve("adapters"),
-                      directory.resolve("checkpoints").toUri(),
-                      Path.of("../../model/src/test/resources/golden/llava-tiny").toRealPath()));
+                  .formatted(name, more, shared, EVERY_STEPS));
     }
 
-    /** Sends drawn scenes, compressed, so that the job's own native decompressor is needed too. */
     void produce(int from, int to) throws Exception {
-      RecordCodec<ImageTextPair> codec =
-          RecordFormat.json().codec(RecordType.PAIR, topics.pairs() + "-value");
-      KafkaConnection connection =
-          new KafkaConnection(
-              cluster.kafka().bootstrapServers(), Map.of("compression.type", "zstd"));
-      try (KafkaProducer<byte[], byte[]> producer = connection.producer(Topics.MAX_RECORD_BYTES)) {
-        List<Future<RecordMetadata>> sent = new ArrayList<>();
-        for (int i = from; i < to; i++) {
-          ImageTextPair pair = pair(i);
-          byte[] key = pair.id().getBytes(StandardCharsets.UTF_8);
-          sent.add(producer.send(new ProducerRecord<>(topics.pairs(), key, codec.encode(pair))));
-        }
-        for (Future<RecordMetadata> each : sent) {
-          each.get(1, TimeUnit.MINUTES);
-        }
-      }
+      cluster.send(
+          topics.pairs(),
+          RecordType.PAIR,
+          IntStream.range(from, to).mapToObj(SessionClusterTest::pair).toList());
     }
 
     void submit(String... options) throws Exception {
@@ -219,10 +284,10 @@ class SessionClusterTest {
       assertTrue(step.find());
       assertEquals(Long.parseLong(restored.group(2)) + 1, Long.parseLong(step.group(2)));
       System.out.printf(
-          "%s: TaskManager killed after step %s; seconds from the kill: trainer restored at step %s"
+          "%s: TaskManager killed after step %d; seconds from the kill: trainer restored at step %s"
               + " %.1f, next step done %.1f%n",
           name,
-          STEP.matcher(before).results().reduce((a, b) -> b).orElseThrow().group(2),
+          last(STEP, before),
           restored.group(2),
           (Long.parseLong(restored.group(1)) - killed) / 1e3,
           (Long.parseLong(step.group(1)) - killed) / 1e3);
@@ -266,19 +331,13 @@ class SessionClusterTest {
     }
 
     List<AdapterAnnouncement> announcements() {
-      RecordCodec<AdapterAnnouncement> codec =
-          RecordFormat.json().codec(RecordType.ADAPTER, topics.adapters() + "-value");
-      List<AdapterAnnouncement> all = new ArrayList<>();
-      try (TopicScan scan = new TopicScan(cluster.kafka(), topics.adapters())) {
-        scan.toEnd(
-            record ->
-                all.add(
-                    codec.decode(
-                        record.value(),
-                        new Coordinates(record.topic(), record.partition(), record.offset()),
-                        record.timestamp())));
-      }
-      return all;
+      return cluster.read(topics.adapters(), RecordType.ADAPTER);
+    }
+
+    /** Digest of the adapter announced last. */
+    String newest() {
+      List<AdapterAnnouncement> all = announcements();
+      return all.get(all.size() - 1).digest();
     }
 
     void assertAnnouncedOnce(TrainerState state) {
@@ -287,6 +346,18 @@ class SessionClusterTest {
       assertEquals(announced.size(), announced.stream().distinct().count());
       assertEquals(digests(state), announced);
     }
+  }
+
+  private static void awaitLog(String text) throws Exception {
+    SessionCluster.await(text, LONG, () -> taskManager.text().contains(text));
+  }
+
+  /** The step that the last such line names, or -1. */
+  private static long last(Pattern line, String text) {
+    return line.matcher(text)
+        .results()
+        .mapToLong(found -> Long.parseLong(found.group(2)))
+        .reduce(-1, (first, second) -> second);
   }
 
   private static List<String> ids() {

@@ -8,6 +8,7 @@ import io.whetstream.local.LocalJob;
 import io.whetstream.local.LocalOptions;
 import io.whetstream.local.LocalRuntime;
 import io.whetstream.local.StopSignal;
+import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterWeights;
@@ -35,12 +36,6 @@ import org.slf4j.LoggerFactory;
 public final class Demo {
   private static final Logger LOG = LoggerFactory.getLogger(Demo.class);
 
-  /**
-   * What each query of the watchlist asks for, per comparison. Held-out pairs have siblings that
-   * differ in one word, which random items do not: on those about half as many match.
-   */
-  static final double FALSE_POSITIVE_RATE = 2e-3;
-
   private static final int NO_CONSOLE = -1;
   private static final long LOOK_MILLIS = 200;
   private static final long PROGRESS_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -48,7 +43,7 @@ public final class Demo {
   private static final long STUCK_NANOS = TimeUnit.SECONDS.toNanos(60);
   private static final double RECOVERED_SHARE = 0.8;
 
-  private final DemoOptions options;
+  private DemoOptions options;
   private final LocalOptions local;
   private final Path model;
   private final Path reportFile;
@@ -68,7 +63,8 @@ public final class Demo {
   private Double startSeconds;
   private int consolePort = NO_CONSOLE;
   private boolean staysOpen;
-  private Path pairsFile;
+  private FileSource own;
+  private StreamSize size = new StreamSize(Long.MAX_VALUE);
   private Console console;
 
   /**
@@ -106,9 +102,12 @@ public final class Demo {
    * Has it stream a person's own pairs instead of drawn scenes.
    *
    * @param file JSON lines, see {@link io.whetstream.model.pairs.PairsFile}
+   * @throws BadInputException if it cannot be used
    */
   public Demo withPairs(Path file) {
-    pairsFile = file;
+    own = new FileSource(file, options);
+    size = new StreamSize(own.lastPair());
+    options = options.spreading(own.lastPair());
     return this;
   }
 
@@ -131,7 +130,6 @@ public final class Demo {
    * @return the report; without measurements if it was stopped before its time
    */
   public Map<String, Object> run() throws IOException, InterruptedException {
-    Source own = pairsFile == null ? null : new FileSource(pairsFile, options);
     progress.say("starting Kafka and Flink ...");
     try (LocalRuntime runtime = LocalRuntime.start(local)) {
       KafkaConnection kafka = KafkaConnection.of(runtime.bootstrapServers());
@@ -139,7 +137,8 @@ public final class Demo {
       try (Admin admin = kafka.admin()) {
         topics.create(admin, 1, (short) 1);
       }
-      DemoState state = DemoState.load(runtime.directory(), options);
+      DemoState state =
+          DemoState.load(runtime.directory(), options, own == null ? null : own.digest());
       progress.say(
           String.format(
               Locale.ROOT,
@@ -147,6 +146,18 @@ public final class Demo {
               runtime.bootstrapServers(),
               runtime.webUi(),
               local.dataDir()));
+      if (state.pairs() >= size.pairs()) {
+        progress.say(
+            "all pairs of the file were sent before: what is left of them is used up; --fresh starts"
+                + " over");
+      }
+      if (!size.suffices()) {
+        progress.say(
+            size.pairs()
+                + " pairs are few: the gate publishes nothing before it has "
+                + StreamSize.FEWEST_HELD_OUT
+                + " held-out pairs, and some steps must be left to train");
+      }
       JobFigures figures = new JobFigures(runtime.metrics(), topics);
       Source source = own != null ? own : new DemoStream(state.options());
       try (Console opened = openConsole(runtime, kafka, topics);
@@ -190,9 +201,9 @@ public final class Demo {
   private Map<String, Object> run(
       LocalRuntime runtime, JobFigures figures, Monitor monitor, Feeder feeder)
       throws IOException, InterruptedException {
-    feeder.sendWatchlist(FALSE_POSITIVE_RATE);
+    feeder.sendWatchlist(size.falsePositiveRate());
     List<LocalJob> running =
-        List.of(jobs.finetune(runtime, model, options.seed()), jobs.score(runtime, model));
+        List.of(jobs.finetune(runtime, model, options.seed(), size), jobs.score(runtime, model));
     for (LocalJob job : running) {
       if (job.restoredFrom() != null) {
         progress.say("job " + job.name() + " goes on from " + job.restoredFrom());
@@ -206,6 +217,14 @@ public final class Demo {
     watch(feeder, monitor, figures, note, feeding, failed);
     boolean whole = !stop.asked();
     if (whole) {
+      if (own != null && feeder.state().pairs() < size.pairs()) {
+        progress.say(
+            "the time is over after "
+                + feeder.state().pairs()
+                + " of "
+                + size.pairs()
+                + " pairs; give more --seconds, or start again to go on");
+      }
       progress.say("the stream has ended; waiting until everything is used up ...");
       drain(feeder, figures, failed);
     }
@@ -216,11 +235,19 @@ public final class Demo {
     monitor.catchUp();
     savepoints.forEach((job, path) -> progress.say(describe(runtime, job, path)));
     // The trainer may have made a step more between the count and the savepoint.
-    progress.say("stopped at step " + counts.step() + " or just after; start again to go on");
+    progress.say(
+        "stopped at step "
+            + counts.step()
+            + " or just after"
+            + (feeder.state().pairs() < size.pairs() || stop.asked()
+                ? "; start again to go on"
+                : ""));
     if (!whole && reportFile == null) {
       return Map.of("step", counts.step(), "trained", counts.trained());
     }
-    progress.say("measuring what was published on held-out scenes ...");
+    if (own == null) {
+      progress.say("measuring what was published on held-out scenes ...");
+    }
     DemoReport report = report(feeder.state(), monitor, figures, counts);
     if (reportFile != null) {
       report.write(reportFile);
@@ -280,7 +307,7 @@ public final class Demo {
       if (published < adapters.size() && monitor.refusedQueries() > 0) {
         // The calibration of a young adapter is too coarse for the rate: ask the next one again.
         progress.say(monitor.refusedQueries() + " queries were refused; asking again");
-        feeder.sendWatchlist(FALSE_POSITIVE_RATE);
+        feeder.sendWatchlist(size.falsePositiveRate());
       }
       for (; published < adapters.size(); published++) {
         progress.say(describe(adapters.get(published)));
@@ -381,10 +408,11 @@ public final class Demo {
         new DemoReport.Adapters(published.size(), counts.refused()),
         measured.recall(),
         measured.compositional(),
+        heldOut(published),
         new DemoReport.Alerts(
             monitor.alerts(),
             counts.suppressed(),
-            DemoReport.orNull(settled.precision()),
+            own == null ? DemoReport.orNull(settled.precision()) : null,
             DemoReport.orNull(settled.recall()),
             new DemoReport.DuringDrift(
                 during.items(),
@@ -415,11 +443,11 @@ public final class Demo {
       boolean early = driftTime == 0 || newest < driftTime;
       (early ? before : after).add(each);
     }
-    if (pairsFile != null) {
+    if (own != null) {
       // Nothing is held back of a person's own file but what the gate measures on.
       return new Measured(
-          new DemoReport.RecallAt1(null, null, heldOutRecall(published), null, null),
-          new DemoReport.CompositionalAccuracy(Map.of(), null),
+          new DemoReport.RecallAt1(null, null, null, null, null),
+          new DemoReport.CompositionalAccuracy(null, null),
           Long.MAX_VALUE);
     }
     try (DemoEvaluation evaluation = new DemoEvaluation(model, 0)) {
@@ -466,11 +494,17 @@ public final class Demo {
     }
   }
 
-  /** What the gate measured of the adapter published last; null without one. */
-  private static Double heldOutRecall(List<Monitor.Published> published) {
-    return published.isEmpty()
-        ? null
-        : published.get(published.size() - 1).announcement().metrics().get("heldOut.recall");
+  private static DemoReport.HeldOut heldOut(List<Monitor.Published> published) {
+    if (published.isEmpty()) {
+      return new DemoReport.HeldOut(null, null, null, null);
+    }
+    Map<String, Double> first = published.get(0).announcement().metrics();
+    Map<String, Double> last = published.get(published.size() - 1).announcement().metrics();
+    return new DemoReport.HeldOut(
+        first.get("heldOut.recallPublished"),
+        first.get("heldOut.pairs").longValue(),
+        last.get("heldOut.recall"),
+        last.get("heldOut.pairs").longValue());
   }
 
   /**

@@ -17,8 +17,9 @@ interface DemoJobs {
    *
    * @param model directory of the base model
    * @param seed of training
+   * @param size of the stream that it reads
    */
-  LocalJob finetune(LocalRuntime runtime, Path model, long seed);
+  LocalJob finetune(LocalRuntime runtime, Path model, long seed, StreamSize size);
 
   /** Submits the scoring job. */
   LocalJob score(LocalRuntime runtime, Path model);

@@ -40,6 +40,16 @@ public record DemoOptions(
     return new DemoOptions(seconds, seed, 80, 10, 0.5, 16);
   }
 
+  /**
+   * So many pairs, spread over the time as far as the rate allows, without a change of looks: items
+   * come by all the while.
+   */
+  DemoOptions spreading(long pairs) {
+    // A half more, so that the last one is due before the time is over.
+    double rate = Math.min(pairsPerSecond, (pairs + 0.5) / seconds);
+    return new DemoOptions(seconds, seed, rate, itemsPerSecond, 1, queries);
+  }
+
   /** Pairs in all. */
   public long pairs() {
     return Math.round(seconds * pairsPerSecond);

@@ -17,6 +17,7 @@ import java.util.Map;
  * @param adapters verdicts of the gate
  * @param recallAt1 on 256 held-out scenes, mean of both directions
  * @param compositionalAccuracy by kind, 0 to 1, chance 0.5
+ * @param heldOut what the gate measured; of a person's own pairs, the only measure there is
  * @param swapMillis time a matcher stood still to change adapters
  * @param freshnessSeconds from a pair's event time to the first item scored by an adapter that was
  *     trained on it
@@ -29,6 +30,7 @@ record DemoReport(
     Adapters adapters,
     RecallAt1 recallAt1,
     CompositionalAccuracy compositionalAccuracy,
+    HeldOut heldOut,
     Alerts alerts,
     Percentiles99 swapMillis,
     Percentiles95 freshnessSeconds,
@@ -75,7 +77,7 @@ record DemoReport(
   record Adapters(long published, long refused) {}
 
   /**
-   * R@1.
+   * R@1 on drawn scenes; all null where a person's own pairs were streamed.
    *
    * @param baseBestPrompt the base with the hand prompt that serves it best
    * @param start the base with the prompt that training starts from
@@ -90,6 +92,17 @@ record DemoReport(
       Double preDriftOnDrifted,
       Double recovered) {}
 
+  /**
+   * R@1 among the pairs that the gate holds out of the stream, mean of both directions. It is the
+   * harder, the more pairs there are.
+   *
+   * @param start the base, when the first adapter was published
+   * @param startPairs held-out pairs then
+   * @param published the adapter published last
+   * @param publishedPairs held-out pairs when it was published
+   */
+  record HeldOut(Double start, Long startPairs, Double published, Long publishedPairs) {}
+
   /** At the start, and of the adapter published last; on the looks that the stream ended with. */
   record CompositionalAccuracy(Map<String, Double> start, Map<String, Double> published) {}
 
@@ -98,8 +111,10 @@ record DemoReport(
    *
    * @param raised in all
    * @param suppressed matches that were counted instead of raised
-   * @param precision of items scored after the second publish and outside {@code duringDrift}
-   * @param recall of the same items
+   * @param precision of items scored after the second publish and outside {@code duringDrift}; null
+   *     where a person's own pairs were streamed, because nobody said which of their images a
+   *     caption does not fit
+   * @param recall of the same items; of a person's own pairs, those whose own caption is watched
    * @param duringDrift the items from the change of looks to the adapter that recovered, apart
    */
   record Alerts(

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Objects;
 
 /**
  * How far the demo's stream has come, kept in the data directory so that a second start goes on
@@ -13,19 +14,24 @@ import java.nio.file.StandardCopyOption;
  * and the job drops them as duplicates.
  *
  * @param options of the run that began the stream; they say what each number stands for
+ * @param pairsDigest of the file whose lines are streamed, or null for drawn scenes
  * @param pairs sent
  * @param items sent
  * @param driftTime event time at which the looks changed, or 0 if they have not
  */
-record DemoState(DemoOptions options, long pairs, long items, long driftTime) {
+record DemoState(DemoOptions options, String pairsDigest, long pairs, long items, long driftTime) {
   private static final String FILE = "position.json";
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  /** Where the stream in that directory stands; at its start with the options if there is none. */
-  static DemoState load(Path directory, DemoOptions options) {
+  /**
+   * Where the stream in that directory stands; at its start if there is none.
+   *
+   * @throws BadInputException if another stream was begun there
+   */
+  static DemoState load(Path directory, DemoOptions options, String pairsDigest) {
     Path file = directory.resolve(FILE);
     if (!Files.exists(file)) {
-      return new DemoState(options, 0, 0, 0);
+      return new DemoState(options, pairsDigest, 0, 0, 0);
     }
     DemoState state;
     try {
@@ -33,6 +39,14 @@ record DemoState(DemoOptions options, long pairs, long items, long driftTime) {
     } catch (IOException e) {
       throw new BadInputException(
           file + " cannot be read (" + e.getMessage() + "); start over with --fresh", e);
+    }
+    if (!Objects.equals(state.pairsDigest(), pairsDigest)) {
+      throw new BadInputException(
+          "the demo in this data directory was begun with "
+              + (state.pairsDigest() == null
+                  ? "drawn scenes, without --pairs"
+                  : pairsDigest == null ? "--pairs" : "other --pairs")
+              + "; go on with that, or start over with --fresh");
     }
     if (state.options().seed() != options.seed()) {
       throw new BadInputException(

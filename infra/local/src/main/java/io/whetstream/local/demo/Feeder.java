@@ -41,6 +41,9 @@ final class Feeder implements AutoCloseable {
   /** Enough that a job never waits for pairs, little enough that a stop loses no time. */
   private static final double MOST_BEHIND_SECONDS = 15;
 
+  /** What waits for a group or a batch is not behind: a slow stream must fill them too. */
+  private static final long LEAST_BEHIND = 512;
+
   private static final long TICK_MILLIS = 20;
   private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(1);
   private static final String SOURCE = "demo";
@@ -128,7 +131,8 @@ final class Feeder implements AutoCloseable {
   void run(long seconds, Stop stop) throws InterruptedException, IOException {
     DemoState start = state.get();
     DemoOptions options = start.options();
-    long mostBehind = Math.round(MOST_BEHIND_SECONDS * options.pairsPerSecond());
+    long mostBehind =
+        Math.max(LEAST_BEHIND, Math.round(MOST_BEHIND_SECONDS * options.pairsPerSecond()));
     long looked = System.nanoTime();
     long saved = looked;
     double elapsed = 0;
@@ -190,6 +194,7 @@ final class Feeder implements AutoCloseable {
     state.set(
         new DemoState(
             now.options(),
+            now.pairsDigest(),
             Math.max(now.pairs(), pairsDue),
             Math.max(now.items(), itemsDue),
             drift));

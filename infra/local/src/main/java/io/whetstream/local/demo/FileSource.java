@@ -1,5 +1,7 @@
 package io.whetstream.local.demo;
 
+import io.whetstream.connectors.Digests;
+import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.pairs.CaptionedImage;
 import io.whetstream.model.pairs.PairsFile;
@@ -14,29 +16,39 @@ import java.util.stream.Stream;
 
 /**
  * A person's own pairs, once, in the order of the file. Captions of lines spread over the file are
- * watched for, and the images of all lines come by as items, again and again: an image is planted
- * for the caption of its own line. Images are read when their turn comes.
+ * watched for, and the images of all lines come by as items, again and again, those of watched
+ * lines more often: an image is planted for the caption of its own line. Images are read when their
+ * turn comes.
  */
 final class FileSource implements Source {
   private static final int FEWEST = 16;
 
+  /** Of a record's bytes, an image in base64 may take so many; captions need the rest. */
+  private static final long LARGEST_IMAGE = Topics.MAX_RECORD_BYTES / 10 * 7;
+
+  private final String digest;
   private final List<CaptionedImage> lines;
   private final List<Watch> queries = new ArrayList<>();
   private final Map<Integer, String> queryOfLine = new HashMap<>();
+  private final List<Integer> watchedLines = new ArrayList<>();
 
   /**
-   * Reads the file's lines.
+   * Reads the file's lines and looks for their images, so that nothing breaks off in the middle.
    *
    * @throws BadInputException if it cannot be used, naming the line
    */
   FileSource(Path file, DemoOptions options) {
     try (Stream<CaptionedImage> read = PairsFile.read(file)) {
       lines = read.toList();
+      digest = Digests.sha256(Files.readAllBytes(file));
+    } catch (IOException e) {
+      throw new BadInputException(file + " cannot be read (" + e + ")", e);
     }
     if (lines.size() < FEWEST) {
       throw new BadInputException(
           file + " has " + lines.size() + " pairs; a demo needs at least " + FEWEST);
     }
+    lines.forEach(FileSource::requireImage);
     List<String> watched = new ArrayList<>();
     int step = Math.max(1, lines.size() / options.queries());
     for (int i = step / 2; i < lines.size() && queries.size() < options.queries(); i += step) {
@@ -47,8 +59,14 @@ final class FileSource implements Source {
         String id = "line-" + lines.get(i).line();
         queries.add(new Watch(id, caption, null));
         queryOfLine.put(i, id);
+        watchedLines.add(i);
       }
     }
+  }
+
+  /** Of the file's bytes. */
+  String digest() {
+    return digest;
   }
 
   @Override
@@ -59,8 +77,14 @@ final class FileSource implements Source {
 
   @Override
   public Shown item(long i) {
+    // A watched line now and then, or a long file would hardly show one.
+    boolean planted = i % DemoStream.PLANTED_ONE_IN == 1 && !watchedLines.isEmpty();
+    long plantedBefore = (i + DemoStream.PLANTED_ONE_IN - 2) / DemoStream.PLANTED_ONE_IN;
     // A prime stride: another order than that of the pairs.
-    int line = Math.floorMod(i * 7_919L, lines.size());
+    int line =
+        planted
+            ? watchedLines.get((int) (plantedBefore % watchedLines.size()))
+            : Math.floorMod((i - plantedBefore) * 7_919L, lines.size());
     return new Shown("item-" + i, image(lines.get(line)), queryOfLine.get(line), null);
   }
 
@@ -79,12 +103,33 @@ final class FileSource implements Source {
     return Long.MAX_VALUE;
   }
 
+  private static void requireImage(CaptionedImage line) {
+    try {
+      long size = Files.isRegularFile(line.image()) ? Files.size(line.image()) : -1;
+      if (size < 0 || !Files.isReadable(line.image())) {
+        throw new BadInputException(
+            "line " + line.line() + ": image " + line.image() + " is no file that can be read");
+      }
+      if (size > LARGEST_IMAGE) {
+        throw new BadInputException(
+            "line %d: image %s has %d bytes; a record takes %d"
+                .formatted(line.line(), line.image(), size, LARGEST_IMAGE));
+      }
+    } catch (IOException e) {
+      throw unreadable(line, e);
+    }
+  }
+
   private static byte[] image(CaptionedImage line) {
     try {
       return Files.readAllBytes(line.image());
     } catch (IOException e) {
-      throw new BadInputException(
-          "line " + line.line() + ": image " + line.image() + " cannot be read (" + e + ")", e);
+      throw unreadable(line, e);
     }
+  }
+
+  private static BadInputException unreadable(CaptionedImage line, IOException e) {
+    return new BadInputException(
+        "line " + line.line() + ": image " + line.image() + " cannot be read (" + e + ")", e);
   }
 }

@@ -23,16 +23,10 @@ final class StreamJobs implements DemoJobs {
           "mining.idleFlush=3s",
           "prepare.idleness=2s",
           "prepare.allowedLateness=1s",
-          "training.globalBatch=64",
           "training.learningRate=0.003",
           "training.nextTokenWeight=0.3",
           "training.logitScale=30",
           "training.falseNegatives=KEEP",
-          // Thresholds of one in a thousand need some 150 held-out pairs, soon.
-          "heldOut.share=0.1",
-          "heldOut.size=256",
-          "gate.minSample=32",
-          "publish.everySteps=16",
           "publish.comparePublishedEvery=4",
           "publish.compareBaseEvery=0",
           "checkpoint.interval=3s");
@@ -58,8 +52,9 @@ final class StreamJobs implements DemoJobs {
   }
 
   @Override
-  public LocalJob finetune(LocalRuntime runtime, Path model, long seed) {
+  public LocalJob finetune(LocalRuntime runtime, Path model, long seed, StreamSize size) {
     List<String> settings = new ArrayList<>(FINETUNE_SETTINGS);
+    settings.addAll(size.settings());
     settings.addAll(common(runtime, model));
     settings.add("training.seed=" + seed);
     settings.addAll(more);

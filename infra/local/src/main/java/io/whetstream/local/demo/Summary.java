@@ -17,22 +17,20 @@ final class Summary {
         String.format(
             Locale.ROOT,
             "Of %d pairs read, %d were trained on once each, %d kept apart for testing, %d could"
-                + " not be read and lie in the dead-letter topic, %d wait in the savepoint%s.",
+                + " not be read and lie in the dead-letter topic, %d wait in the savepoint%s%s%s.",
             pairs.consumed(),
             pairs.trained(),
             pairs.heldOut(),
             pairs.deadLettered(),
             pairs.pending(),
+            pairs.duplicates() == 0 ? "" : ", " + pairs.duplicates() + " came a second time",
+            pairs.skipped() == 0 ? "" : ", " + pairs.skipped() + " were skipped",
             pairs.unaccounted() == 0
                 ? "; nothing was lost"
                 : "; " + pairs.unaccounted() + " are not accounted for"));
     DemoReport.RecallAt1 recall = report.recallAt1();
     if (recall.start() == null) {
-      lines.add(
-          "Finding the right one of the pairs held out by the gate: "
-              + percent(recall.beforeDrift())
-              + " with the adapter published last.");
-      addAlerts(lines, report);
+      addOwnPairs(lines, report);
       return lines;
     }
     lines.add(
@@ -47,9 +45,11 @@ final class Summary {
       lines.add(
           "When the looks changed, that adapter fell to "
               + percent(recall.preDriftOnDrifted())
-              + "; the one published last is at "
-              + percent(recall.recovered())
-              + " on the new looks.");
+              + (recall.recovered() == null
+                  ? "; none was published on the new looks."
+                  : "; the one published last is at "
+                      + percent(recall.recovered())
+                      + " on the new looks."));
     }
     if (report.compositionalAccuracy().published() != null) {
       StringBuilder kinds = new StringBuilder("Telling a caption from one with a single change: ");
@@ -68,6 +68,33 @@ final class Summary {
     return lines;
   }
 
+  private static void addOwnPairs(List<String> lines, DemoReport report) {
+    DemoReport.HeldOut heldOut = report.heldOut();
+    if (heldOut.published() == null) {
+      lines.add(
+          "Nothing was published, so nothing was scored: "
+              + (report.adapters().refused() > 0
+                  ? "the gate found each candidate worse than what was in use."
+                  : "there were too few steps or too few held-out pairs to decide on."));
+      return;
+    }
+    lines.add(
+        String.format(
+            Locale.ROOT,
+            "Finding the right one of the pairs kept apart: %s of %d for the untrained model when"
+                + " the first adapter was published, %s of %d with the adapter published last.",
+            percent(heldOut.start()),
+            heldOut.startPairs(),
+            percent(heldOut.published()),
+            heldOut.publishedPairs()));
+    lines.add(
+        report.alerts().raised()
+            + " alerts: of the images whose own caption is watched for, "
+            + percent(report.alerts().recall())
+            + " were found; whether the others fit a caption as well, nobody has said.");
+    addAdapters(lines, report);
+  }
+
   private static void addAlerts(List<String> lines, DemoReport report) {
     DemoReport.Alerts alerts = report.alerts();
     lines.add(
@@ -77,6 +104,10 @@ final class Summary {
             + ", recall "
             + percent(alerts.recall())
             + " on what was planted, outside the time from the change to the recovery.");
+    addAdapters(lines, report);
+  }
+
+  private static void addAdapters(List<String> lines, DemoReport report) {
     lines.add(
         report.adapters().published()
             + " adapters published, "

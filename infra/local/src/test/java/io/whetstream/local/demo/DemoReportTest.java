@@ -25,6 +25,7 @@ class DemoReportTest {
             new DemoReport.Adapters(3, 1),
             new DemoReport.RecallAt1(0.7, 0.02, 0.9, 0.2, null),
             new DemoReport.CompositionalAccuracy(Map.of("swap", 0.5), Map.of("swap", 0.6)),
+            new DemoReport.HeldOut(0.1, 40L, 0.5, 90L),
             new DemoReport.Alerts(
                 4, 0, DemoReport.orNull(Double.NaN), 0.9, new DemoReport.DuringDrift(5, 0.5, 0.5)),
             DemoReport.Percentiles99.of(new double[] {2, 1}),
@@ -49,6 +50,10 @@ class DemoReportTest {
           "recallAt1/recovered",
           "compositionalAccuracy/start/swap",
           "compositionalAccuracy/published/swap",
+          "heldOut/start",
+          "heldOut/startPairs",
+          "heldOut/published",
+          "heldOut/publishedPairs",
           "alerts/raised",
           "alerts/suppressed",
           "alerts/precision",

@@ -33,7 +33,7 @@ class FeederTest {
                   topics,
                   new DemoStream(options),
                   temp,
-                  new DemoState(options, 0, 0, 0),
+                  new DemoState(options, null, 0, 0, 0),
                   done::get,
                   monitor)) {
         feeder.run(2, ms -> feeder.paused());
@@ -44,7 +44,7 @@ class FeederTest {
         feeder.run(2, ms -> false);
         assertEquals(waitedAt + options.pairs(), feeder.state().pairs());
       }
-      assertEquals(waitedAt + options.pairs(), DemoState.load(temp, options).pairs());
+      assertEquals(waitedAt + options.pairs(), DemoState.load(temp, options, null).pairs());
     }
   }
 }

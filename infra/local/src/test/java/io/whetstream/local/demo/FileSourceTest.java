@@ -49,16 +49,19 @@ class FileSourceTest {
     source.queries().forEach(q -> texts.put(q.id(), q.text()));
     Set<Byte> seen = new HashSet<>();
     Set<String> planted = new HashSet<>();
-    for (long i = 0; i < 40; i++) {
+    int plantedItems = 0;
+    for (long i = 0; i < 56; i++) {
       Source.Shown item = source.item(i);
       seen.add(item.image()[0]);
       if (item.query() != null) {
+        plantedItems++;
         planted.add(item.query());
         assertEquals("thing " + item.image()[0], texts.get(item.query()));
       }
     }
     assertEquals(40, seen.size());
     assertEquals(texts.keySet(), planted);
+    assertTrue(plantedItems >= 56 / DemoStream.PLANTED_ONE_IN, plantedItems + " planted");
   }
 
   @Test
@@ -69,6 +72,10 @@ class FileSourceTest {
     Files.delete(temp.resolve("5.png"));
     BadInputException gone = assertThrows(BadInputException.class, () -> source.pair(5));
     assertTrue(gone.getMessage().contains("line 6"), gone.getMessage());
+    BadInputException early =
+        assertThrows(
+            BadInputException.class, () -> new FileSource(temp.resolve("pairs.jsonl"), OPTIONS));
+    assertTrue(early.getMessage().contains("line 6"), early.getMessage());
     Path bad = Files.writeString(temp.resolve("bad.jsonl"), "{\"id\":\"x\"}\n");
     BadInputException line =
         assertThrows(BadInputException.class, () -> new FileSource(bad, OPTIONS));
