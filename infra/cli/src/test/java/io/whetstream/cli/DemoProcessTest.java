@@ -91,16 +91,10 @@ class DemoProcessTest {
     Path pairs = ownPairs(300);
     Path model = DemoBase.unpack(temp.resolve("own-model"));
     Path report = temp.resolve("report.json");
-    Process demo =
-        demo(
-            "own",
-            12,
-            "--pairs",
-            pairs.toString(),
-            "--model",
-            model.toString(),
-            "--report",
-            report.toString());
+    String[] options = {
+      "--pairs", pairs.toString(), "--model", model.toString(), "--report", report.toString()
+    };
+    Process demo = demo("own", 12, options);
     awaitEnd("own", demo);
     assertEquals(0, demo.exitValue(), said("own"));
     JsonNode read = new ObjectMapper().readTree(report.toFile());
@@ -126,6 +120,14 @@ class DemoProcessTest {
       bases.add(adapter.manifest().baseName());
     }
     assertEquals(Set.of(model.toString()), bases);
+
+    Process again = demo("again", 12, options);
+    awaitEnd("again", again);
+    assertEquals(0, again.exitValue(), said("again"));
+    assertTrue(said("again").contains("all pairs of the file were sent before"), said("again"));
+    JsonNode left = new ObjectMapper().readTree(report.toFile()).get("pairs");
+    assertEquals(302, left.get("consumed").asLong(), left.toString());
+    assertEquals(0, left.get("unaccounted").asLong(), left.toString());
   }
 
   /** A file of drawn scenes, one that comes twice and one whose image is none beside them. */

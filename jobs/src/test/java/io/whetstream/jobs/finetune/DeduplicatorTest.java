@@ -22,13 +22,12 @@ class DeduplicatorTest {
     private final KeyedOneInputStreamOperatorTestHarness<
             String, Read<ImageTextPair>, Read<ImageTextPair>>
         harness;
+    private final Deduplicator deduplicator = new Deduplicator(REMEMBER);
 
     Stage(OperatorSubtaskState restored) throws Exception {
       harness =
           new KeyedOneInputStreamOperatorTestHarness<>(
-              new KeyedProcessOperator<>(new Deduplicator(REMEMBER)),
-              read -> read.value().id(),
-              Types.STRING);
+              new KeyedProcessOperator<>(deduplicator), read -> read.value().id(), Types.STRING);
       harness.setStateBackend(new EmbeddedRocksDBStateBackend(true));
       harness.setup(
           Read.typeInfo(RecordType.PAIR)
@@ -104,16 +103,19 @@ class DeduplicatorTest {
   }
 
   @Test
-  void whatWasSeenIsStillSeenAfterARestore() throws Exception {
+  void whatWasSeenAndDroppedIsKnownAfterARestore() throws Exception {
     OperatorSubtaskState state;
     try (Stage before = new Stage(null)) {
       before.add("a", 0);
+      before.add("a", 1);
+      assertEquals(1, before.deduplicator.duplicates());
       state = before.harness.snapshot(1, 1);
     }
     try (Stage after = new Stage(state)) {
       after.add("a", 5);
       after.add("b", 6);
       assertEquals(List.of("b@6"), after.passed());
+      assertEquals(2, after.deduplicator.duplicates());
     }
   }
 }

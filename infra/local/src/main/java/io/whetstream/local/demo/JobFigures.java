@@ -66,10 +66,15 @@ final class JobFigures {
     return (long) metrics.sum(DemoJobs.SCORE, "matchesSuppressed").orElse(0);
   }
 
-  /** Records of the one partition of pairs that have been read. */
+  /**
+   * Records of the one partition of pairs that have been read. A run that has read none of its own
+   * says so only with its first checkpoint.
+   */
   long consumed() {
-    String name = "topic." + topics.pairs() + ".partition.0.currentOffset";
-    return (long) metrics.max(DemoJobs.FINETUNE, name).orElse(-1) + 1;
+    String partition = "topic." + topics.pairs() + ".partition.0.";
+    double last = metrics.max(DemoJobs.FINETUNE, partition + "currentOffset").orElse(-1);
+    double next = metrics.max(DemoJobs.FINETUNE, partition + "committedOffset").orElse(-1);
+    return (long) Math.max(last + 1, next);
   }
 
   /** Test-then-train recall of {@code training}, {@code published}, {@code preDrift}. */
