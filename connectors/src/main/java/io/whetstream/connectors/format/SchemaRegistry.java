@@ -33,6 +33,13 @@ final class SchemaRegistry {
   /** So long an id that the registry did not know is not asked for again. */
   private static final String UNKNOWN_SECONDS = "60";
 
+  /** Properties that the client takes as numbers only, whatever it is configured from. */
+  private static final Set<String> SECONDS =
+      Set.of(
+          "missing.id.cache.ttl.sec",
+          "missing.version.cache.ttl.sec",
+          "missing.schema.cache.ttl.sec");
+
   /** The registry says so of a schema it will not take: incompatible, or no schema. */
   private static final Set<Integer> REFUSALS = Set.of(409, 422);
 
@@ -41,7 +48,7 @@ final class SchemaRegistry {
 
   SchemaRegistry(String url, Map<String, String> properties) {
     this.url = url;
-    Map<String, String> all = new HashMap<>();
+    Map<String, Object> all = new HashMap<>();
     all.put("http.connect.timeout.ms", TIMEOUT_MILLIS);
     all.put("http.read.timeout.ms", TIMEOUT_MILLIS);
     all.put("missing.id.cache.ttl.sec", UNKNOWN_SECONDS);
@@ -54,6 +61,7 @@ final class SchemaRegistry {
     }
     all.putAll(properties);
     try {
+      SECONDS.forEach(key -> all.computeIfPresent(key, (any, text) -> Long.valueOf((String) text)));
       client = new Client(url, all);
     } catch (RuntimeException e) {
       throw new BadInputException(
@@ -104,7 +112,7 @@ final class SchemaRegistry {
 
   /** Says of a schema that it is not Avro, where Confluent's calls the registry unreachable. */
   private static final class Client extends CachedSchemaRegistryClient {
-    Client(String url, Map<String, String> properties) {
+    Client(String url, Map<String, Object> properties) {
       super(List.of(url), MAX_SCHEMAS, properties);
     }
 
