@@ -33,14 +33,24 @@ import org.apache.flink.api.common.JobID;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The whole job on a real broker and cluster, with RocksDB and ONNX Runtime on a small model. */
 @Timeout(300)
 abstract class RealScoreJob {
+  /** A failure names what the jobs were doing. */
+  @RegisterExtension
+  static final TestExecutionExceptionHandler EXPLAINED =
+      (test, failure) -> {
+        throw new AssertionError(failure + RealScoreJob.cluster.unfinishedJobs(), failure);
+      };
+
   @TempDir static Path directory;
   static ScoreCluster cluster;
   static OnnxEmbedder embedder;
@@ -71,6 +81,12 @@ abstract class RealScoreJob {
   @BeforeEach
   void topics() {
     topics("s" + tests++ + ".");
+  }
+
+  /** A failed test must not keep the slots of the next. */
+  @AfterEach
+  void cancelWhatIsLeft() throws Exception {
+    cluster.cancelAll();
   }
 
   /** Another stream: topics and a registry of its own. */

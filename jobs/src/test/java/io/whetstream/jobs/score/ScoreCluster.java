@@ -15,8 +15,10 @@ import org.apache.flink.api.common.JobID;
 import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.runtime.checkpoint.CheckpointStatsSnapshot;
 import org.apache.flink.runtime.client.JobStatusMessage;
 import org.apache.flink.runtime.execution.ExecutionState;
+import org.apache.flink.runtime.executiongraph.AccessExecutionGraph;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.minicluster.MiniCluster;
@@ -184,6 +186,40 @@ final class ScoreCluster implements AutoCloseable {
         cancel(job.getJobId());
       }
     }
+  }
+
+  /** What is to be known of jobs that have not ended when a test fails: states, latest failure. */
+  String unfinishedJobs() throws Exception {
+    StringBuilder text = new StringBuilder();
+    for (JobStatusMessage job : flink.listJobs().get()) {
+      if (job.getJobState().isGloballyTerminalState()) {
+        continue;
+      }
+      AccessExecutionGraph graph = flink.getExecutionGraph(job.getJobId()).get();
+      text.append("\njob ").append(job.getJobName()).append(" is ").append(graph.getState());
+      for (var vertex : graph.getAllExecutionVertices()) {
+        text.append("\n  ")
+            .append(vertex.getTaskNameWithSubtaskIndex())
+            .append(": ")
+            .append(vertex.getExecutionState())
+            .append(", attempt ")
+            .append(vertex.getCurrentExecutionAttempt().getAttemptNumber());
+      }
+      CheckpointStatsSnapshot checkpoints = graph.getCheckpointStatsSnapshot();
+      if (checkpoints != null) {
+        text.append("\n  checkpoints: ")
+            .append(checkpoints.getCounts().getNumberOfCompletedCheckpoints())
+            .append(" completed, ")
+            .append(checkpoints.getCounts().getNumberOfInProgressCheckpoints())
+            .append(" begun, ")
+            .append(checkpoints.getCounts().getNumberOfFailedCheckpoints())
+            .append(" failed");
+      }
+      if (graph.getFailureInfo() != null) {
+        text.append("\n  latest failure: ").append(graph.getFailureInfo().getExceptionAsString());
+      }
+    }
+    return text.toString();
   }
 
   /** Everything committed in a topic so far. */
