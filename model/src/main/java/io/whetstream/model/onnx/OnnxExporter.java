@@ -25,7 +25,7 @@ import java.util.TreeMap;
  */
 public final class OnnxExporter {
   /** Changes whenever a graph changes for the same checkpoint. */
-  public static final int VERSION = 3;
+  public static final int VERSION = 4;
 
   static final String BASE_DIGEST = "whetstream.base_digest";
   static final String EXPORTER_VERSION = "whetstream.exporter_version";
@@ -251,15 +251,16 @@ public final class OnnxExporter {
           : h;
     }
 
+    /**
+     * Layer normalisation as RMS normalisation of what is centred: the same by definition, and ONNX
+     * Runtime's own operator works number by number on the CPU.
+     */
     private String layerNorm(String x, String name) {
-      return g.node(
-          "LayerNormalization",
-          GraphBuilder.attributes()
-              .integer("axis", -1)
-              .real("epsilon", config.vision().layerNormEps()),
-          x,
-          weight(name + ".weight"),
-          weight(name + ".bias"));
+      String mean =
+          g.node("ReduceMean", GraphBuilder.attributes().integer("keepdims", 1), x, g.constant(-1));
+      String normed =
+          rmsNorm(g.node("Sub", x, mean), name + ".weight", config.vision().layerNormEps());
+      return g.node("Add", normed, weight(name + ".bias"));
     }
 
     private String visionLayer(String h, String name) {
@@ -366,9 +367,13 @@ public final class OnnxExporter {
     }
 
     private String rmsNorm(String x, String name) {
+      return rmsNorm(x, name, config.text().rmsNormEps());
+    }
+
+    private String rmsNorm(String x, String name, double epsilon) {
       return g.node(
           "RMSNormalization",
-          GraphBuilder.attributes().integer("axis", -1).real("epsilon", config.text().rmsNormEps()),
+          GraphBuilder.attributes().integer("axis", -1).real("epsilon", epsilon),
           x,
           weight(name));
     }
