@@ -1,5 +1,6 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.jobs.StateVersion;
 import io.whetstream.jobs.finetune.Gate.Decision;
 import io.whetstream.jobs.finetune.Gate.Verdict;
 import io.whetstream.jobs.finetune.Ledger.Fate;
@@ -462,22 +463,14 @@ final class ContinualTrainer implements AutoCloseable {
   /**
    * Reads what {@link #write} wrote.
    *
-   * @throws BadInputException if it belongs to another base or configuration, is of a version that
-   *     is not known, or lacks a part: going on without one would look like going on
+   * @throws BadInputException if it belongs to another base or configuration, or lacks a part:
+   *     going on without one would look like going on
    */
   void read(DataInputStream in) throws IOException {
     if (in.readInt() != STATE_MAGIC) {
       throw new BadInputException("the trainer's state is not of this job; start without it");
     }
-    int version = in.readInt();
-    if (version != STATE_VERSION) {
-      throw new BadInputException(
-          "the trainer's state has version "
-              + version
-              + ", this release reads "
-              + STATE_VERSION
-              + "; restore with the release that wrote it");
-    }
+    StateVersion.require("the trainer's state", in.readInt(), STATE_VERSION, STATE_VERSION);
     String base = in.readUTF();
     if (!base.equals(engine.baseDigest())) {
       throw new BadInputException(

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.jobs.StateVersion;
 import java.io.IOException;
 import org.apache.flink.api.common.typeutils.base.TypeSerializerSingleton;
 import org.apache.flink.core.memory.DataInputView;
@@ -33,14 +34,7 @@ abstract class VersionedSerializer<T> extends TypeSerializerSingleton<T> {
   @Override
   public final T deserialize(DataInputView in) throws IOException {
     int written = in.readByte();
-    if (written < 1 || written > version) {
-      throw new IOException(
-          getClass().getSimpleName()
-              + ": state of version "
-              + written
-              + " was written by a newer release; this one reads 1 to "
-              + version);
-    }
+    StateVersion.require("what " + getClass().getSimpleName() + " reads", written, 1, version);
     return read(written, in);
   }
 

@@ -1,6 +1,6 @@
 package io.whetstream.jobs.score;
 
-import io.whetstream.model.BadInputException;
+import io.whetstream.jobs.StateVersion;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -46,22 +46,10 @@ record MatcherState(
     return bytes.toByteArray();
   }
 
-  /**
-   * Reads what {@link #toBytes} wrote.
-   *
-   * @throws BadInputException if it is of a version that is not known
-   */
+  /** Reads what {@link #toBytes} wrote, if it is of a version that is known. */
   static MatcherState fromBytes(byte[] state) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
-      int version = in.readByte();
-      if (version != VERSION) {
-        throw new BadInputException(
-            "the matcher's state has version "
-                + version
-                + ", this release reads "
-                + VERSION
-                + "; restore with the release that wrote it");
-      }
+      StateVersion.require("the matcher's state", in.readByte(), VERSION, VERSION);
       return new MatcherState(
           readVersion(in), readVersion(in), readVersion(in), readIds(in), readIds(in));
     } catch (IOException e) {

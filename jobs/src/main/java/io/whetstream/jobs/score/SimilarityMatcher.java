@@ -19,7 +19,6 @@ import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.metrics.MetricGroup;
-import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -113,13 +112,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
             .getListState(
                 new ListStateDescriptor<>("sketches", BytePrimitiveArraySerializer.INSTANCE));
     restored = new ArrayList<>();
-    try {
-      for (byte[] each : state.get()) {
-        restored.add(MatcherState.fromBytes(each));
-      }
-    } catch (BadInputException e) {
-      // Another attempt would fail the same way.
-      throw new SuppressRestartsException(e);
+    for (byte[] each : state.get()) {
+      restored.add(MatcherState.fromBytes(each));
     }
   }
 

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.jobs.StateVersion;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -34,11 +35,7 @@ record SketchState(String digest, String kind, byte[] sketch) {
 
   static SketchState fromBytes(byte[] state) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
-      int version = in.readByte();
-      if (version != VERSION) {
-        throw new IOException(
-            "sketch state of version " + version + ", this release reads version " + VERSION);
-      }
+      StateVersion.require("a sketch of live scores", in.readByte(), VERSION, VERSION);
       String digest = in.readUTF();
       String kind = in.readUTF();
       return new SketchState(digest, kind, in.readNBytes(in.readInt()));

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.jobs.StateVersion;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -229,14 +230,7 @@ final class Suppression {
   static Suppression fromBytes(byte[] state) {
     Suppression result = new Suppression();
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
-      int version = in.readByte();
-      if (version != STATE_VERSION) {
-        throw new IOException(
-            "suppression state of version "
-                + version
-                + ", this release reads version "
-                + STATE_VERSION);
-      }
+      StateVersion.require("the suppressor's state", in.readByte(), STATE_VERSION, STATE_VERSION);
       result.revision = in.readLong();
       result.nextGroupId = in.readLong();
       result.windowStart = in.readLong();

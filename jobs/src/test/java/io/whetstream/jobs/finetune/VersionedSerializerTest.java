@@ -130,7 +130,8 @@ class VersionedSerializerTest {
     try (var earlier = open(1, state)) {
       Exception refused = assertThrows(Exception.class, () -> earlier.processElement("a", 4));
       assertTrue(
-          ExceptionUtils.findThrowableWithMessage(refused, "written by a newer release")
+          ExceptionUtils.findThrowableWithMessage(
+                  refused, "has version 2, this release reads 1; restore with the release")
               .isPresent(),
           ExceptionUtils.stringifyException(refused));
     }

@@ -10,10 +10,10 @@ import io.whetstream.jobs.score.Suppression.Elapsed;
 import io.whetstream.jobs.score.Suppression.FinalCount;
 import io.whetstream.jobs.score.Suppression.Settings;
 import io.whetstream.jobs.score.Suppression.Verdict;
-import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.PriorityQueue;
 import java.util.Random;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.junit.jupiter.api.Test;
 
 class SuppressionTest {
@@ -128,9 +128,16 @@ class SuppressionTest {
   }
 
   @Test
-  void refusesAStateOfAVersionItDoesNotKnow() {
+  void refusesAStateOfAVersionItDoesNotKnowOnceWithTheRemedy() {
     byte[] state = new Suppression().toBytes();
     state[0] = 99;
-    assertThrows(UncheckedIOException.class, () -> Suppression.fromBytes(state));
+    Throwable refusal =
+        assertThrows(SuppressRestartsException.class, () -> Suppression.fromBytes(state))
+            .getCause();
+    assertEquals(
+        "the suppressor's state has version 99, this release reads "
+            + new Suppression().toBytes()[0]
+            + "; restore with the release that wrote it",
+        refusal.getMessage());
   }
 }

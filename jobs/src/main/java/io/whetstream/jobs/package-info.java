@@ -1,0 +1,2 @@
+/** What both jobs share beside their settings. */
+package io.whetstream.jobs;
