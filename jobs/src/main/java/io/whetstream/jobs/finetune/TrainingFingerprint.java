@@ -26,8 +26,13 @@ final class TrainingFingerprint {
     return text.toString();
   }
 
-  /** The keys whose values differ, with both values; empty if none does. */
+  /**
+   * The keys whose values differ, with both values; empty if none does. What an earlier release did
+   * not know as a setting, it did as the setting's default does: so must be the default of a new
+   * one.
+   */
   static String difference(String written, FineTuneConfig config) {
+    Map<String, String> defaults = values(FineTuneConfig.defaults());
     Map<String, String> before = new LinkedHashMap<>();
     for (String line : written.split("\n")) {
       int colon = line.indexOf(": ");
@@ -37,7 +42,7 @@ final class TrainingFingerprint {
     values(config)
         .forEach(
             (key, value) -> {
-              String old = before.getOrDefault(key, "unset");
+              String old = before.getOrDefault(key, defaults.get(key));
               if (!old.equals(value)) {
                 differences.add(key + " was " + old + ", is " + value);
               }

@@ -295,6 +295,17 @@ class ContinualTrainerTest {
     }
   }
 
+  @Test
+  void aSettingThatAnEarlierReleaseDidNotKnowCountsAsItsDefault() {
+    String written =
+        TrainingFingerprint.of(config()).replaceFirst("(?m)^training\\.clipNorm: .*\n", "");
+    assertNotEquals(TrainingFingerprint.of(config()), written);
+    assertEquals("", TrainingFingerprint.difference(written, config()));
+    assertEquals(
+        "training.clipNorm was " + FineTuneConfig.defaults().training().clipNorm() + ", is 7.0",
+        TrainingFingerprint.difference(written, config("training.clipNorm=7")));
+  }
+
   private static void assertRefused(byte[] state, String reason, String... overrides) {
     try (ContinualTrainer trainer = open(config(overrides))) {
       String message =
