@@ -2,6 +2,9 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.adapter.Calibration;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -72,10 +75,18 @@ final class CalibratedThresholds {
             + " under adapter "
             + version
             + " supports; the finest is "
-            + known.finestRate();
+            + offered(known.finestRate());
       }
     }
     return null;
+  }
+
+  /** A rate in few digits, rounded up: what is offered must be supported. */
+  private static String offered(double rate) {
+    return BigDecimal.valueOf(rate)
+        .round(new MathContext(3, RoundingMode.CEILING))
+        .stripTrailingZeros()
+        .toPlainString();
   }
 
   /** The score from which a query matches in one of its kinds. It must not be {@link #missing}. */

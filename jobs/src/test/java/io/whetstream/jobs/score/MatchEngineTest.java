@@ -364,6 +364,18 @@ class MatchEngineTest {
   }
 
   @Test
+  void theFinestRateIsOfferedInFewDigitsAndIsAcceptedAsOffered() {
+    calibrations.put(1L, calibration(6_216));
+    engine.start(load(1));
+    engine.upsert(query("fine", 1, "two dogs", null, 1e-4), false);
+    workUntilIdle(engine);
+    assertTrue(events.refused.get("fine").endsWith("the finest is 0.00322"));
+    engine.upsert(query("fine", 2, "two dogs", null, 0.00322), false);
+    workUntilIdle(engine);
+    assertTrue(events.accepted.containsKey("fine"));
+  }
+
+  @Test
   void aRateNeedsACalibrationAndIsAskedAgainWhenOneComes() {
     calibrations.put(2L, calibration());
     engine.start(load(1));
