@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.TreeSet;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -171,7 +172,7 @@ final class AdaptersCommand implements Runnable {
       @Option(
               names = "--stream",
               paramLabel = "NAME",
-              description = "Adapter stream (default: the adapter's own).")
+              description = "Adapter stream (default: the one that announced the adapter).")
           String stream,
       @Option(names = "--to", required = true, paramLabel = "DIGEST", description = "The adapter.")
           String digest,
@@ -184,15 +185,47 @@ final class AdaptersCommand implements Runnable {
       throw new BadInputException(
           "nobody can go back to a damaged adapter: " + String.join("; ", problems));
     }
-    String name = stream != null ? stream : entry.manifest().stream();
-    if (name == null) {
-      throw new BadInputException("the adapter belongs to no stream: name one with --stream");
-    }
+    String name = stream != null ? stream : streamOf(kafka, format, entry);
     return order(
         kafka,
         format,
         result,
         AdapterControl.rollback(name, entry.digest(), reason, System.currentTimeMillis()));
+  }
+
+  /**
+   * The stream that has announced an adapter, else the one that its manifest names. Equal training
+   * gives equal adapters, which lie in a registry once, under the name of the stream that came
+   * first: where several have announced it, it must be said which is meant.
+   */
+  private static String streamOf(KafkaOptions kafka, FormatOptions format, Entry entry) {
+    Set<String> streams = new TreeSet<>();
+    String topic = kafka.topics().adapters();
+    RecordCodec<AdapterAnnouncement> codec =
+        format.format().codec(RecordType.ADAPTER, topic + "-value");
+    try (TopicScan scan = new TopicScan(kafka.connection(), topic)) {
+      scan.toEnd(
+          read -> {
+            if (read.value() != null) {
+              AdapterAnnouncement announced = codec.decode(read.value(), null, read.timestamp());
+              if (announced.digest().equals(entry.digest())) {
+                streams.add(announced.stream());
+              }
+            }
+          });
+    }
+    if (streams.isEmpty() && entry.manifest().stream() != null) {
+      streams.add(entry.manifest().stream());
+    }
+    if (streams.size() != 1) {
+      throw new BadInputException(
+          streams.isEmpty()
+              ? "the adapter belongs to no stream: name one with --stream"
+              : "streams "
+                  + String.join(", ", streams)
+                  + " have announced it: name one with --stream");
+    }
+    return streams.iterator().next();
   }
 
   @Command(name = "resume", description = "Ends a rollback: publishing goes on.")

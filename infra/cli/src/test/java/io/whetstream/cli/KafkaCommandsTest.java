@@ -11,6 +11,7 @@ import io.whetstream.connectors.format.RecordFormat;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.TopicScan;
+import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.connectors.records.Alert;
 import io.whetstream.connectors.records.ImageTextPair;
@@ -443,6 +444,52 @@ class KafkaCommandsTest {
     order = codec.decode(read("i.adapters.control").get(1).value(), null, 0);
     assertEquals(AdapterControl.Action.RESUME, order.action());
     assertEquals(null, order.digest());
+  }
+
+  @Test
+  void aRollbackGoesToTheStreamThatAnnouncedTheAdapterAndSeveralMustBeToldApart() throws Exception {
+    create("j.");
+    String uri = directory.resolve("shared-adapters").toString();
+    AdapterArtifact artifact = adapter(1, 1);
+    AdapterRegistry.open(RegistryOptions.of(uri)).write(artifact);
+    assertEquals("main", artifact.manifest().stream());
+    String[] back = {
+      "adapters", "rollback", "--registry", uri, "--reason", "worse", "--to", artifact.digest()
+    };
+    RecordCodec<AdapterControl> codec = RecordFormat.json().codec(RecordType.ADAPTER_CONTROL, null);
+
+    announce("j.", "second", artifact);
+    assertEquals(0, run("j.", back).code());
+    AdapterControl order = codec.decode(read("j.adapters.control").get(0).value(), null, 0);
+    assertEquals("second", order.stream());
+
+    announce("j.", "third", artifact);
+    Ran unclear = run("j.", back);
+    assertEquals(Main.BAD_INPUT, unclear.code());
+    assertTrue(unclear.err().contains("second, third"), unclear.err());
+    assertEquals(0, run("j.", with(with(back, "--stream"), "third")).code());
+    order = codec.decode(read("j.adapters.control").get(1).value(), null, 0);
+    assertEquals("third", order.stream());
+  }
+
+  private static void announce(String prefix, String stream, AdapterArtifact artifact)
+      throws Exception {
+    AdapterAnnouncement announcement =
+        new AdapterAnnouncement(
+            stream,
+            0,
+            1,
+            artifact.digest(),
+            artifact.manifest().manifestDigest(),
+            null,
+            artifact.manifest().baseDigest(),
+            "file:///nowhere",
+            1,
+            1,
+            Map.of(),
+            1);
+    byte[] value = RecordFormat.json().codec(RecordType.ADAPTER, null).encode(announcement);
+    send(new ProducerRecord<>(prefix + "adapters", utf8(stream), value));
   }
 
   private static String[] with(String[] some, String more) {
