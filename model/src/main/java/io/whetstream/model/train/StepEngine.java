@@ -13,6 +13,12 @@ import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.train.TrainingConfig.Objective;
 import io.whetstream.model.train.TrainingConfig.Optimizer;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.IntBuffer;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -34,6 +40,9 @@ final class StepEngine implements AutoCloseable {
 
   /** Images that go through the vision tower at once when chunks do not bound them. */
   private static final int VISION_CHUNK = 64;
+
+  /** Bytes written at once. */
+  private static final int PIECE = 1 << 16;
 
   private final Lvlm model;
   private final AdapterLayout layout;
@@ -75,6 +84,40 @@ final class StepEngine implements AutoCloseable {
 
   float[] secondMoment() {
     return model.step(step -> secondMoment.toType(DataType.FLOAT32, true).toFloatArray());
+  }
+
+  /**
+   * Writes weights, first and second moments, each value as a big-endian 32-bit number: from where
+   * they lie and in small pieces, because arrays of their size take longer to come by than to fill.
+   */
+  void write(OutputStream out) throws IOException {
+    try {
+      model.step(
+          step -> {
+            for (NDArray values : List.of(flat, firstMoment, secondMoment)) {
+              ByteBuffer native32 = values.toType(DataType.FLOAT32, false).toByteBuffer(true);
+              write(native32.order(ByteOrder.nativeOrder()).asIntBuffer(), out);
+            }
+            return null;
+          });
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+  }
+
+  private static void write(IntBuffer values, OutputStream out) {
+    byte[] piece = new byte[PIECE];
+    IntBuffer bigEndian = ByteBuffer.wrap(piece).asIntBuffer();
+    try {
+      while (values.hasRemaining()) {
+        int count = Math.min(values.remaining(), bigEndian.capacity());
+        bigEndian.clear().put(values.slice(values.position(), count));
+        values.position(values.position() + count);
+        out.write(piece, 0, count * Integer.BYTES);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Replaces weights and moments. */

@@ -319,9 +319,7 @@ public final class Trainer implements AutoCloseable {
     out.writeUTF(layoutKey());
     out.writeLong(stepNumber);
     out.writeInt(layout.size());
-    write(out, engine.flat());
-    write(out, engine.firstMoment());
-    write(out, engine.secondMoment());
+    engine.write(out);
   }
 
   /**
@@ -367,12 +365,6 @@ public final class Trainer implements AutoCloseable {
 
   private String layoutKey() {
     return config.adapter().toString();
-  }
-
-  private static void write(DataOutputStream out, float[] values) throws IOException {
-    ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES));
-    bytes.asFloatBuffer().put(values);
-    out.write(bytes.array());
   }
 
   private static float[] read(DataInputStream in, int size) throws IOException {
