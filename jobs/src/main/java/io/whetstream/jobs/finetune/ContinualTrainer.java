@@ -46,8 +46,11 @@ final class ContinualTrainer implements AutoCloseable {
   /** The first bytes of the state. */
   static final int STATE_MAGIC = 0x57485453;
 
-  /** Raised with each change of what {@link #write} writes; earlier versions must stay readable. */
-  static final int STATE_VERSION = 1;
+  /**
+   * Raised with each change of what the job keeps, here or elsewhere; earlier versions must stay
+   * readable. 2: the miner's sketches have features of captions.
+   */
+  static final int STATE_VERSION = 2;
 
   private static final int MOST_ANNOUNCED = 1_000;
 
@@ -470,7 +473,7 @@ final class ContinualTrainer implements AutoCloseable {
     if (in.readInt() != STATE_MAGIC) {
       throw new BadInputException("the trainer's state is not of this job; start without it");
     }
-    StateVersion.require("the trainer's state", in.readInt(), STATE_VERSION, STATE_VERSION);
+    StateVersion.require("the trainer's state", in.readInt(), 1, STATE_VERSION);
     String base = in.readUTF();
     if (!base.equals(engine.baseDigest())) {
       throw new BadInputException(

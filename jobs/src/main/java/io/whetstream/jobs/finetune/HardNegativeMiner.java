@@ -25,12 +25,14 @@ import org.apache.flink.util.Collector;
  * one whose nearest neighbours are nearest becomes an anchor, so that no unrelated pair tears apart
  * what belongs together. A pair that has waited {@code mining.maxWait} of event time, or for twice
  * as many later pairs as there are candidates, becomes an anchor then. With an anchor leave those
- * whose cosine to it, twice, less the mean cosine to their own nearest, is highest: what has others
- * nearer by will make a better group with them (cross-domain similarity local scaling, Conneau et
- * al. 2018, section 2.3; the anchor's own mean changes no order). Neighbours that are likely the
- * same thing (equal image or caption, or a similarity above the bound) stay for a later group: as
- * negatives they would teach a falsehood. Part of a group may be past pairs, kept as a uniform
- * sample of the bucket within a bound of bytes (Vitter 1985, algorithm R), against forgetting.
+ * whose likeness to it, twice, less the mean likeness to their own nearest, is highest: what has
+ * others nearer by will make a better group with them (cross-domain similarity local scaling,
+ * Conneau et al. 2018, section 2.3; the anchor's own mean changes no order). Pairs are alike in
+ * their pictures, by the cosine of their mining embeddings, and in their captions, by {@link
+ * CaptionFeatures}. Neighbours that are likely the same thing (equal image or caption, or pictures
+ * above the bound) stay for a later group: as negatives they would teach a falsehood. Part of a
+ * group may be past pairs, kept as a uniform sample of the bucket within a bound of bytes (Vitter
+ * 1985, algorithm R), against forgetting.
  *
  * <p>A held-out pair passes through at once and alone: it is never a partner and never remembered.
  *
@@ -75,7 +77,9 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     private long pastBytes;
 
     Bucket(MiningSettings settings) {
-      pending = new PendingPairs(settings.similarityBound(), settings.groupSize() - 1);
+      pending =
+          new PendingPairs(
+              settings.similarityBound(), settings.captionWeight(), settings.groupSize() - 1);
     }
 
     long heap() {
@@ -137,7 +141,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     int key = context.getCurrentKey();
     Bucket bucket = bucket(key);
     long number = bucket.state.next();
-    Sketch sketch = Sketch.of(number, pair, deadline(pair.eventTime(), key));
+    Sketch sketch = Sketch.of(number, pair, words(pair), deadline(pair.eventTime(), key));
     pending.put(number, pair);
     pendingSketches.put(number, sketch);
     payloads.put(key, number, pair, sketch.bytes());
@@ -183,6 +187,14 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
     buckets.update(bucket.state);
     evictExcept(key);
+  }
+
+  private byte[] words(MinedPair pair) {
+    if (settings.mode() == Mode.RANDOM || settings.captionWeight() == 0) {
+      return new byte[0];
+    }
+    String caption = pair.shortCaption() == null ? pair.longCaption() : pair.shortCaption();
+    return CaptionFeatures.of(caption);
   }
 
   /**
@@ -273,7 +285,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     int first = anchor == TIGHTEST ? largest(closeness) : anchor;
     List<Sketch> members = new ArrayList<>(size);
     members.add(all.get(first));
-    double[] scores = bucket.pending.cosines(first);
+    double[] scores = bucket.pending.likenesses(first);
     for (int i = 0; i < scores.length; i++) {
       scores[i] = 2 * scores[i] - closeness[i];
     }
@@ -299,7 +311,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
     List<Sketch> chosen = new ArrayList<>(members);
     if (settings.mode() == Mode.HARD) {
-      double[] scores = cosines(members.get(0), bucket.past);
+      double[] scores = likenesses(members.get(0), bucket.past);
       take(bucket.past, scores, chosen, members.size() + count);
     } else {
       List<Sketch> left = new ArrayList<>(bucket.past);
@@ -311,12 +323,12 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     return List.copyOf(chosen.subList(members.size(), chosen.size()));
   }
 
-  private static double[] cosines(Sketch anchor, List<Sketch> others) {
-    double[] cosines = new double[others.size()];
-    for (int i = 0; i < cosines.length; i++) {
-      cosines[i] = anchor.cosine(others.get(i));
+  private double[] likenesses(Sketch anchor, List<Sketch> others) {
+    double[] likenesses = new double[others.size()];
+    for (int i = 0; i < likenesses.length; i++) {
+      likenesses[i] = anchor.likeness(others.get(i), settings.captionWeight());
     }
-    return cosines;
+    return likenesses;
   }
 
   /** Adds the candidates of the highest scores to the members, likely false negatives left out. */

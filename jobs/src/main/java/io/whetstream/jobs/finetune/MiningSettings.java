@@ -16,7 +16,8 @@ import java.time.Duration;
  * @param candidates pending pairs of a bucket that, once reached, close a group
  * @param maxWait event time after which an incomplete group is closed
  * @param idleFlush processing time of silence after which a bucket is emptied; 0s: never
- * @param similarityBound cosine above which two pairs are taken for the same thing
+ * @param similarityBound cosine of pictures above which two pairs are taken for the same thing
+ * @param captionWeight how much captions count in what is near, pictures counting 1; 0: not at all
  * @param replayShare share of a group drawn from past pairs
  * @param memory past pairs kept, all buckets together
  * @param cache heap for vectors of pending and past pairs and, in what is left, for the youngest
@@ -35,6 +36,7 @@ public record MiningSettings(
     Duration maxWait,
     Duration idleFlush,
     double similarityBound,
+    double captionWeight,
     double replayShare,
     ByteSize memory,
     ByteSize cache,
@@ -59,6 +61,7 @@ public record MiningSettings(
         "mining.candidates must be at least mining.groupSize (" + groupSize + ")");
     Checks.positive("mining.maxWait", maxWait);
     Checks.within("mining.similarityBound", similarityBound, -1, 2);
+    Checks.within("mining.captionWeight", captionWeight, 0, 100);
     Checks.within("mining.replayShare", replayShare, 0, 0.9);
     Checks.within("mining.batch", batch, 1, 4096);
   }
@@ -75,6 +78,7 @@ public record MiningSettings(
         Duration.ofMinutes(1),
         Duration.ofSeconds(10),
         0.999,
+        1,
         0,
         ByteSize.ofMega(64),
         ByteSize.ofMega(64),

@@ -8,25 +8,27 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * The heap's copy of a bucket's pending pairs, oldest first, with the cosines between them and the
- * nearest of each: they are kept up when a pair comes or leaves, so that looking for the tightest
- * group looks at one number a pair.
+ * The heap's copy of a bucket's pending pairs, oldest first, with the likenesses between them and
+ * the nearest of each: they are kept up when a pair comes or leaves, so that looking for the
+ * tightest group looks at one number a pair.
  *
  * <p>Everything is a function of the sketches, so a copy read again answers as the first one did.
  */
 final class PendingPairs {
-  /** Cosine of pairs that must not share a group. */
+  /** Likeness of pairs that must not share a group. */
   private static final float APART = Float.NEGATIVE_INFINITY;
 
-  /** A pair in its slot: row and column of the cosines, kept until the pair leaves. */
+  /** A pair in its slot: row and column of the likenesses, kept until the pair leaves. */
   private static final class Waiting {
     private final Sketch sketch;
     private final int slot;
 
-    /** The sketch's vector as 32-bit numbers, whose products the compiler vectorises. */
+    /** The sketch's vectors as 32-bit numbers, whose products the compiler vectorises. */
     private final int[] vector;
 
-    /** The largest cosines to others, descending. */
+    private final int[] words;
+
+    /** The largest likenesses to others, descending. */
     private final float[] nearest;
 
     private int found;
@@ -35,30 +37,36 @@ final class PendingPairs {
     Waiting(Sketch sketch, int slot, int partners) {
       this.sketch = sketch;
       this.slot = slot;
-      vector = new int[sketch.vector().length];
-      for (int i = 0; i < vector.length; i++) {
-        vector[i] = sketch.vector()[i];
-      }
+      vector = wide(sketch.vector());
+      words = wide(sketch.words());
       nearest = new float[partners];
     }
 
-    /** Takes note of a cosine if it is among the largest, and says so. */
-    boolean meet(float cosine) {
-      if (cosine == APART || (found == nearest.length && cosine <= nearest[found - 1])) {
+    private static int[] wide(byte[] values) {
+      int[] wide = new int[values.length];
+      for (int i = 0; i < wide.length; i++) {
+        wide[i] = values[i];
+      }
+      return wide;
+    }
+
+    /** Takes note of a likeness if it is among the largest, and says so. */
+    boolean meet(float likeness) {
+      if (likeness == APART || (found == nearest.length && likeness <= nearest[found - 1])) {
         return false;
       }
       int k = found < nearest.length ? found++ : found - 1;
-      while (k > 0 && nearest[k - 1] < cosine) {
+      while (k > 0 && nearest[k - 1] < likeness) {
         nearest[k] = nearest[k - 1];
         k--;
       }
-      nearest[k] = cosine;
+      nearest[k] = likeness;
       return true;
     }
 
-    /** Whether a cosine is among the largest. */
-    boolean counts(float cosine) {
-      return cosine != APART && cosine >= nearest[found - 1];
+    /** Whether a likeness is among the largest. */
+    boolean counts(float likeness) {
+      return likeness != APART && likeness >= nearest[found - 1];
     }
 
     void sum() {
@@ -70,19 +78,33 @@ final class PendingPairs {
     }
 
     double cosine(Waiting other) {
+      return sketch.cosine(other.sketch, dot(vector, other.vector));
+    }
+
+    /**
+     * @param cosine of the pictures
+     */
+    double likeness(Waiting other, double cosine, double captionWeight) {
+      return sketch.comparesWords(other.sketch)
+          ? sketch.likeness(other.sketch, cosine, dot(words, other.words), captionWeight)
+          : cosine;
+    }
+
+    private static int dot(int[] a, int[] b) {
       int dot = 0;
-      for (int i = 0; i < vector.length; i++) {
-        dot += vector[i] * other.vector[i];
+      for (int i = 0; i < a.length; i++) {
+        dot += a[i] * b[i];
       }
-      return sketch.cosine(other.sketch, dot);
+      return dot;
     }
 
     long heap() {
-      return sketch.heap() + 4L * vector.length + 4L * nearest.length + 80;
+      return sketch.heap() + 4L * (vector.length + words.length + nearest.length) + 80;
     }
   }
 
   private final double similarityBound;
+  private final double captionWeight;
   private final int partners;
   private final List<Waiting> waiting = new ArrayList<>();
   private final BitSet taken = new BitSet();
@@ -91,16 +113,18 @@ final class PendingPairs {
    * By slot; symmetric; {@link #APART} on the diagonal, of what is likely the same thing, and of
    * slots that are free.
    */
-  private float[][] cosines = new float[0][];
+  private float[][] likenesses = new float[0][];
 
   private long waitingBytes;
 
   /**
-   * @param similarityBound cosine above which two pairs are taken for the same thing
+   * @param similarityBound cosine of pictures above which two pairs are taken for the same thing
+   * @param captionWeight of captions' likeness, that of pictures being 1
    * @param partners how many neighbours say how near a pair's partners are; at least one
    */
-  PendingPairs(double similarityBound, int partners) {
+  PendingPairs(double similarityBound, double captionWeight, int partners) {
     this.similarityBound = similarityBound;
+    this.captionWeight = captionWeight;
     this.partners = Math.max(1, partners);
   }
 
@@ -123,20 +147,20 @@ final class PendingPairs {
   /** Adds a pair younger than all. */
   void add(Sketch sketch) {
     int slot = taken.nextClearBit(0);
-    if (slot == cosines.length) {
+    if (slot == likenesses.length) {
       grow(Math.max(16, 2 * slot));
     }
     taken.set(slot);
     Waiting added = new Waiting(sketch, slot, partners);
-    float[] row = cosines[slot];
+    float[] row = likenesses[slot];
     for (Waiting other : waiting) {
-      float cosine = (float) added.cosine(other);
+      double cosine = added.cosine(other);
       boolean same = cosine > similarityBound || sketch.sameContent(other.sketch);
-      cosine = same ? APART : cosine;
-      row[other.slot] = cosine;
-      cosines[other.slot][slot] = cosine;
-      added.meet(cosine);
-      if (other.meet(cosine)) {
+      float likeness = same ? APART : (float) added.likeness(other, cosine, captionWeight);
+      row[other.slot] = likeness;
+      likenesses[other.slot][slot] = likeness;
+      added.meet(likeness);
+      if (other.meet(likeness)) {
         other.sum();
       }
     }
@@ -149,11 +173,11 @@ final class PendingPairs {
     float[][] wider = new float[capacity][capacity];
     for (int i = 0; i < capacity; i++) {
       Arrays.fill(wider[i], APART);
-      if (i < cosines.length) {
-        System.arraycopy(cosines[i], 0, wider[i], 0, cosines.length);
+      if (i < likenesses.length) {
+        System.arraycopy(likenesses[i], 0, wider[i], 0, likenesses.length);
       }
     }
-    cosines = wider;
+    likenesses = wider;
   }
 
   /** Removes pairs, by their numbers. */
@@ -164,11 +188,11 @@ final class PendingPairs {
     waiting.removeAll(gone);
     List<Waiting> bereft =
         waiting.stream()
-            .filter(pair -> gone.stream().anyMatch(g -> pair.counts(cosines[pair.slot][g.slot])))
+            .filter(pair -> gone.stream().anyMatch(g -> pair.counts(likenesses[pair.slot][g.slot])))
             .toList();
     for (Waiting pair : gone) {
-      Arrays.fill(cosines[pair.slot], APART);
-      for (float[] row : cosines) {
+      Arrays.fill(likenesses[pair.slot], APART);
+      for (float[] row : likenesses) {
         row[pair.slot] = APART;
       }
       taken.clear(pair.slot);
@@ -176,8 +200,8 @@ final class PendingPairs {
     }
     for (Waiting pair : bereft) {
       pair.found = 0;
-      for (float cosine : cosines[pair.slot]) {
-        pair.meet(cosine);
+      for (float likeness : likenesses[pair.slot]) {
+        pair.meet(likeness);
       }
       pair.sum();
     }
@@ -194,15 +218,17 @@ final class PendingPairs {
     return first;
   }
 
-  /** Cosine of each pair to that at a position. */
-  double[] cosines(int position) {
+  /** Likeness of each pair to that at a position, also of what is likely the same thing. */
+  double[] likenesses(int position) {
     Waiting anchor = waiting.get(position);
-    return waiting.stream().mapToDouble(anchor::cosine).toArray();
+    return waiting.stream()
+        .mapToDouble(other -> anchor.likeness(other, anchor.cosine(other), captionWeight))
+        .toArray();
   }
 
   /**
-   * How near each pair's partners are: the mean cosine of the nearest. A missing partner counts as
-   * one at right angles.
+   * How near each pair's partners are: the mean likeness of the nearest. A missing partner counts
+   * as one at right angles.
    */
   double[] closeness() {
     return waiting.stream().mapToDouble(pair -> pair.closeness).toArray();
@@ -210,6 +236,6 @@ final class PendingPairs {
 
   /** Heap taken, in bytes, about. */
   long heap() {
-    return 4L * cosines.length * cosines.length + waitingBytes;
+    return 4L * likenesses.length * likenesses.length + waitingBytes;
   }
 }

@@ -9,6 +9,8 @@ import java.util.Arrays;
  * @param vector int8, on the scale of its largest component: 8 bits cost the order of neighbours
  *     next to nothing and a quarter of the memory
  * @param norm Euclidean norm of {@code vector}
+ * @param words {@link CaptionFeatures} of the caption; empty where captions do not count
+ * @param wordsNorm Euclidean norm of {@code words}
  * @param image first word of the image's digest
  * @param caption first word of the caption's digest
  * @param deadline event time after which the pair waits no longer
@@ -16,13 +18,26 @@ import java.util.Arrays;
  */
 @SuppressWarnings("ArrayRecordComponent") // millions of them: no copies
 record Sketch(
-    long number, byte[] vector, float norm, long image, long caption, long deadline, int bytes) {
+    long number,
+    byte[] vector,
+    float norm,
+    byte[] words,
+    float wordsNorm,
+    long image,
+    long caption,
+    long deadline,
+    int bytes) {
 
-  static Sketch of(long number, MinedPair pair, long deadline) {
+  /**
+   * @param words features of the caption, or none
+   */
+  static Sketch of(long number, MinedPair pair, byte[] words, long deadline) {
     return new Sketch(
         number,
         pair.vector(),
         norm(pair.vector()),
+        words,
+        norm(words),
         word(pair.imageDigest()),
         word(pair.captionDigest()),
         deadline,
@@ -31,18 +46,41 @@ record Sketch(
 
   /** Cosine of two pairs' mining embeddings; 0 where one has none. */
   double cosine(Sketch other) {
-    int dot = 0;
-    byte[] a = vector;
-    byte[] b = other.vector;
-    for (int i = 0; i < a.length; i++) {
-      dot += a[i] * b[i];
-    }
-    return cosine(other, dot);
+    return cosine(other, dot(vector, other.vector));
   }
 
   /** The same where the product of the two vectors is known. */
   double cosine(Sketch other, int dot) {
     return norm == 0 || other.norm == 0 ? 0 : dot / ((double) norm * other.norm);
+  }
+
+  /**
+   * How hard two pairs are to tell apart: the mean of the cosines of pictures and of captions, the
+   * latter with a weight; that of the pictures where one has no features of its caption.
+   */
+  double likeness(Sketch other, double captionWeight) {
+    return comparesWords(other)
+        ? likeness(other, cosine(other), dot(words, other.words), captionWeight)
+        : cosine(other);
+  }
+
+  /** Whether both have features of their captions. */
+  boolean comparesWords(Sketch other) {
+    return wordsNorm > 0 && other.wordsNorm > 0;
+  }
+
+  /** Their likeness where the pictures' cosine and the product of the captions' are known. */
+  double likeness(Sketch other, double cosine, int dot, double captionWeight) {
+    double captions = dot / ((double) wordsNorm * other.wordsNorm);
+    return (cosine + captionWeight * captions) / (1 + captionWeight);
+  }
+
+  private static int dot(byte[] a, byte[] b) {
+    int dot = 0;
+    for (int i = 0; i < a.length; i++) {
+      dot += a[i] * b[i];
+    }
+    return dot;
   }
 
   /** Whether the two show or say the same, so that neither is a negative of the other. */
@@ -51,12 +89,12 @@ record Sketch(
   }
 
   Sketch withNumber(long other) {
-    return new Sketch(other, vector, norm, image, caption, deadline, bytes);
+    return new Sketch(other, vector, norm, words, wordsNorm, image, caption, deadline, bytes);
   }
 
   /** Heap taken, in bytes, about. */
   int heap() {
-    return 96 + vector.length;
+    return 120 + vector.length + words.length;
   }
 
   static byte[] quantize(float[] vector) {
@@ -94,7 +132,8 @@ record Sketch(
         && caption == that.caption
         && deadline == that.deadline
         && bytes == that.bytes
-        && Arrays.equals(vector, that.vector);
+        && Arrays.equals(vector, that.vector)
+        && Arrays.equals(words, that.words);
   }
 
   @Override

@@ -170,13 +170,14 @@ final class StreamTypes {
     private static final long serialVersionUID = 1L;
 
     SketchSerializer() {
-      super(1);
+      super(2);
     }
 
     @Override
     void write(Sketch sketch, DataOutputView out) throws IOException {
       out.writeLong(sketch.number());
       writeBytes(sketch.vector(), out);
+      writeBytes(sketch.words(), out);
       out.writeLong(sketch.image());
       out.writeLong(sketch.caption());
       out.writeLong(sketch.deadline());
@@ -187,10 +188,13 @@ final class StreamTypes {
     Sketch read(int version, DataInputView in) throws IOException {
       long number = in.readLong();
       byte[] vector = readBytes(in);
+      byte[] words = version < 2 ? new byte[0] : readBytes(in);
       return new Sketch(
           number,
           vector,
           Sketch.norm(vector),
+          words,
+          Sketch.norm(words),
           in.readLong(),
           in.readLong(),
           in.readLong(),

@@ -193,6 +193,38 @@ class HardNegativeMinerTest {
     }
   }
 
+  private static MiningSettings captions(double weight) {
+    return mining(Mode.HARD, 2, 4, weight, 0, ByteSize.ofMega(1), ByteSize.ofMega(1));
+  }
+
+  private static List<List<String>> groupsWithCaptions(double weight) throws Exception {
+    try (Miner miner = new Miner(captions(weight), 0, false)) {
+      miner.add(pair("a", 0, 0, "1", "a red circle above a blue square", angle(0)));
+      miner.add(pair("b", 0, 1, "2", "two dogs on the lawn", angle(20)));
+      miner.add(pair("c", 0, 2, "3", "a blue square above a red circle", angle(45)));
+      miner.add(pair("d", 0, 3, "4", "rain in the harbour", angle(170)));
+      return miner.groups().stream().map(HardNegativeMinerTest::ids).toList();
+    }
+  }
+
+  @Test
+  void captionsCountInWhatIsNearAsMuchAsTheyAreGivenWeight() throws Exception {
+    assertEquals(Set.of("a", "b"), Set.copyOf(groupsWithCaptions(0).get(0)));
+    assertEquals(Set.of("a", "c"), Set.copyOf(groupsWithCaptions(1).get(0)));
+  }
+
+  @Test
+  void otherWordsDoNotMakeTheSamePictureANegative() throws Exception {
+    MiningSettings settings = mining(Mode.HARD, 2, 3, 1, 0, ByteSize.ofMega(1), ByteSize.ofMega(1));
+    try (Miner miner = new Miner(settings, 0, false)) {
+      miner.add(pair("picture", 0, 0, "1", "a red circle above a blue square", angle(0)));
+      miner.add(pair("again", 0, 1, "2", "a red circle over a blue square", angle(1)));
+      miner.add(pair("other", 0, 2, "3", "a red circle above a blue star", angle(60)));
+      assertEquals(1, miner.groups().size());
+      assertTrue(ids(miner.groups().get(0)).contains("other"));
+    }
+  }
+
   @Test
   void likelyFalseNegativesNeverShareAGroup() throws Exception {
     try (Miner miner = new Miner(mining(), 0, false)) {

@@ -51,6 +51,7 @@ class MinerThroughputTest {
             Duration.ofDays(1),
             Duration.ZERO,
             0.999,
+            1,
             replay,
             ByteSize.ofMega(64),
             ByteSize.ofMega(64),

@@ -50,8 +50,20 @@ final class Pairs {
     return mining(Mode.HARD, 4, 8, 0, ByteSize.ofMega(1), ByteSize.ofMega(1));
   }
 
+  /** Captions do not count. */
   static MiningSettings mining(
       Mode mode, int groupSize, int candidates, double replay, ByteSize memory, ByteSize cache) {
+    return mining(mode, groupSize, candidates, 0, replay, memory, cache);
+  }
+
+  static MiningSettings mining(
+      Mode mode,
+      int groupSize,
+      int candidates,
+      double captionWeight,
+      double replay,
+      ByteSize memory,
+      ByteSize cache) {
     return new MiningSettings(
         mode,
         1,
@@ -63,6 +75,7 @@ final class Pairs {
         Duration.ofSeconds(10),
         Duration.ofSeconds(5),
         0.99,
+        captionWeight,
         replay,
         memory,
         cache,

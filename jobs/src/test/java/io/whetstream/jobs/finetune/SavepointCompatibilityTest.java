@@ -226,7 +226,7 @@ class SavepointCompatibilityTest {
         refusal.contains(
             "the trainer's state has version "
                 + unknown
-                + ", this release reads "
+                + ", this release reads 1 to "
                 + ContinualTrainer.STATE_VERSION
                 + "; restore with the release that wrote it"),
         refusal);
