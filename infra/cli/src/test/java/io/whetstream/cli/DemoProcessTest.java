@@ -158,6 +158,10 @@ class DemoProcessTest {
     List<String> command =
         new ArrayList<>(
             List.of(
+                // A shell starts what runs in its background with interrupts ignored, and that is
+                // passed on; a terminal's Ctrl-C arrives.
+                "env",
+                "--default-signal=INT",
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx1g",
                 "-cp",
