@@ -34,6 +34,7 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.RestartStrategyOptions;
@@ -210,7 +211,13 @@ class BadImagesTest {
       assertEquals(0, second.replayed());
       List<DeadLetter> again = letters(2 * bad.size() - 2).subList(bad.size(), 2 * bad.size() - 2);
       passed = passed(passed.size() + 2);
-      assertEquals(List.of("late", "garbage"), ids(passed.subList(4, 6)));
+      // A replay sends letters as they lie. Those of different stages lie in no order of pairs.
+      List<String> repaired =
+          letters.stream()
+              .map(letter -> JSON.decode(letter.value(), null, 0).id())
+              .filter(Set.of("late", "garbage")::contains)
+              .toList();
+      assertEquals(repaired, ids(passed.subList(4, 6)));
       for (DeadLetter letter : again) {
         assertEquals(1, letter.hops());
         assertEquals(
