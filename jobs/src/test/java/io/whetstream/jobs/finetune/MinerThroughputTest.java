@@ -9,7 +9,11 @@ import java.lang.management.ManagementFactory;
 import java.time.Duration;
 import java.util.Random;
 import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.runtime.state.StateBackend;
 import org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend;
+import org.apache.flink.state.rocksdb.RocksDBOptions;
 import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
@@ -69,7 +73,7 @@ class MinerThroughputTest {
             new KeyedProcessOperator<>(new HardNegativeMiner(settings, 0, true)),
             MinedPair::bucket,
             Types.INT)) {
-      harness.setStateBackend(new EmbeddedRocksDBStateBackend(true));
+      harness.setStateBackend(rocksDb());
       harness.setup(
           StreamTypes.GROUP.createSerializer(harness.getExecutionConfig().getSerializerConfig()));
       harness.open();
@@ -124,6 +128,14 @@ class MinerThroughputTest {
     }
     assertEquals(count, pairs);
     return heap;
+  }
+
+  /** With the memory that a slot has; the harness gives next to none, and compaction takes all */
+  private static StateBackend rocksDb() {
+    Configuration slot = new Configuration();
+    slot.set(RocksDBOptions.FIX_PER_SLOT_MEMORY_SIZE, MemorySize.ofMebiBytes(128));
+    return new EmbeddedRocksDBStateBackend(true)
+        .configure(slot, MinerThroughputTest.class.getClassLoader());
   }
 
   private static long drain(

@@ -25,7 +25,7 @@ import java.util.TreeMap;
  */
 public final class OnnxExporter {
   /** Changes whenever a graph changes for the same checkpoint. */
-  public static final int VERSION = 4;
+  public static final int VERSION = 5;
 
   static final String BASE_DIGEST = "whetstream.base_digest";
   static final String EXPORTER_VERSION = "whetstream.exporter_version";
@@ -176,15 +176,21 @@ public final class OnnxExporter {
       return g.node("Mul", product, rowScale);
     }
 
-    /** Largest magnitude along an axis over 127, never 0. */
+    /**
+     * Largest magnitude along an axis over 127, never 0. Both ends are looked for, because that
+     * writes no second tensor as magnitudes would be.
+     */
     private String scale(String value, int axis) {
-      String largest =
-          g.node(
-              "ReduceMax",
-              GraphBuilder.attributes().integer("keepdims", 1),
-              g.node("Abs", value),
-              g.constant(axis));
-      return g.node("Div", g.node("Max", largest, g.scalar(1e-12f)), g.scalar(127f));
+      String highest = reduce("ReduceMax", value, axis);
+      String lowest = reduce("ReduceMin", value, axis);
+      String largest = g.node("Max", highest, g.node("Neg", lowest), g.scalar(1e-12f));
+      return g.node("Div", largest, g.scalar(127f));
+    }
+
+    /** Over one axis, which is kept with length 1. */
+    private String reduce(String operator, String value, int axis) {
+      return g.node(
+          operator, GraphBuilder.attributes().integer("keepdims", 1), value, g.constant(axis));
     }
 
     private String activation(String name, String x) {
@@ -251,15 +257,10 @@ public final class OnnxExporter {
           : h;
     }
 
-    /**
-     * Layer normalisation as RMS normalisation of what is centred: the same by definition, and ONNX
-     * Runtime's own operator works number by number on the CPU.
-     */
+    /** Layer normalisation as RMS normalisation of what is centred: the same by definition. */
     private String layerNorm(String x, String name) {
-      String mean =
-          g.node("ReduceMean", GraphBuilder.attributes().integer("keepdims", 1), x, g.constant(-1));
-      String normed =
-          rmsNorm(g.node("Sub", x, mean), name + ".weight", config.vision().layerNormEps());
+      String centred = g.node("Sub", x, reduce("ReduceMean", x, -1));
+      String normed = rmsNorm(centred, name + ".weight", config.vision().layerNormEps());
       return g.node("Add", normed, weight(name + ".bias"));
     }
 
@@ -308,8 +309,7 @@ public final class OnnxExporter {
     }
 
     private void normalise(String x, String output) {
-      String norm =
-          g.node("ReduceL2", GraphBuilder.attributes().integer("keepdims", 1), x, g.constant(-1));
+      String norm = reduce("ReduceL2", x, -1);
       g.nodeTo(output, "Div", GraphBuilder.attributes(), x, g.node("Max", norm, g.scalar(1e-12f)));
     }
 
@@ -370,12 +370,11 @@ public final class OnnxExporter {
       return rmsNorm(x, name, config.text().rmsNormEps());
     }
 
+    /** Of operators that ONNX Runtime vectorises on the CPU: its own works number by number. */
     private String rmsNorm(String x, String name, double epsilon) {
-      return g.node(
-          "RMSNormalization",
-          GraphBuilder.attributes().integer("axis", -1).real("epsilon", epsilon),
-          x,
-          weight(name));
+      String meanSquare = reduce("ReduceMean", g.node("Mul", x, x), -1);
+      String root = g.node("Sqrt", g.node("Add", meanSquare, g.scalar((float) epsilon)));
+      return g.node("Mul", g.node("Mul", x, g.node("Reciprocal", root)), weight(name));
     }
 
     /**
