@@ -74,6 +74,10 @@ class ScorerTest {
   }
 
   private AdapterArtifact artifact(long seed) {
+    return artifact(scorer, seed);
+  }
+
+  private static AdapterArtifact artifact(Scorer scorer, long seed) {
     return RandomAdapters.artifact(
         RandomAdapters.weights(scorer.config(), seed, 4, AdapterConfig.MODULES, 2, 2),
         scorer.baseDigest());
@@ -370,22 +374,44 @@ class ScorerTest {
 
   @Test
   void int8StaysCloseAndDoesNotDependOnTheNeighbours() {
+    requireInt8Close(model);
+    requireInt8Close(
+        ModelVariant.of(model)
+            .withBiases("self_attn\\.\\w+|mlp\\.\\w+")
+            .text(text -> text.put("attention_bias", true).put("mlp_bias", true))
+            .write(directory.resolve("biased")));
+  }
+
+  private void requireInt8Close(Path base) {
+    List<String> captions = List.of("a red cross", "two blue stars above it", "a", "snow at night");
     List<float[]> pixels = new ArrayList<>();
     for (int i = 0; i < 9; i++) {
       pixels.add(RandomAdapters.pixels(scorer.config(), i));
     }
-    try (Scorer small = Scorer.open(model, options.withInt8(true));
-        ScorerAdapter adapter = small.load(artifact(1));
-        ScorerAdapter exact = scorer.load(artifact(1))) {
-      float[][] together = small.embedImages(adapter, pixels);
-      float[][] reference = scorer.embedImages(exact, pixels);
-      for (int i = 0; i < together.length; i++) {
+    try (Scorer large = Scorer.open(base, options);
+        Scorer small = Scorer.open(base, options.withInt8(true));
+        ScorerAdapter adapter = small.load(artifact(small, 1));
+        ScorerAdapter exact = large.load(artifact(large, 1))) {
+      float[][] images = small.embedImages(adapter, pixels);
+      float[][] texts = small.embedTexts(adapter, captions);
+      for (int i = 0; i < pixels.size(); i++) {
         float[] alone = small.embedImages(adapter, pixels.subList(i, i + 1))[0];
-        assertArrayEquals(together[i], alone, 1e-6f, "neighbours change int8");
-        assertTrue(cosine(together[i], reference[i]) > 0.99, "int8 is far from fp32");
+        assertArrayEquals(images[i], alone, 1e-6f, "neighbours change int8");
       }
-      assertFalse(Arrays.deepEquals(together, reference), "int8 was not used");
+      for (int i = 0; i < captions.size(); i++) {
+        float[] alone = small.embedTexts(adapter, captions.subList(i, i + 1))[0];
+        assertArrayEquals(texts[i], alone, 1e-6f, "neighbours change int8");
+      }
+      requireClose(large.embedImages(exact, pixels), images);
+      requireClose(large.embedTexts(exact, captions), texts);
     }
+  }
+
+  private static void requireClose(float[][] reference, float[][] int8) {
+    for (int i = 0; i < int8.length; i++) {
+      assertTrue(cosine(int8[i], reference[i]) > 0.99, "int8 is far from fp32");
+    }
+    assertFalse(Arrays.deepEquals(int8, reference), "int8 was not used");
   }
 
   private static double cosine(float[] a, float[] b) {
