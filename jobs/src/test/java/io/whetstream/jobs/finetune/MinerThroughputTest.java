@@ -130,7 +130,9 @@ class MinerThroughputTest {
     return heap;
   }
 
-  /** With the memory that a slot has; the harness gives next to none, and compaction takes all */
+  /**
+   * With the memory that a slot has; the harness gives next to none, and compaction takes a core.
+   */
   private static StateBackend rocksDb() {
     Configuration slot = new Configuration();
     slot.set(RocksDBOptions.FIX_PER_SLOT_MEMORY_SIZE, MemorySize.ofMebiBytes(128));

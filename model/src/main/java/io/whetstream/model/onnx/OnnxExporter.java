@@ -82,8 +82,8 @@ public final class OnnxExporter {
 
   /**
    * A matrix whose rows are still to be multiplied by a factor each, [.., 1], unless that is null.
-   * In 8 bit each product leaves one, and each normalisation; passing them on saves writing the
-   * matrix once more, which there takes a tenth of the time. Without 8 bit there are none.
+   * In 8 bit each product leaves one, and each normalisation; where they are passed on the matrix
+   * is written once less. Without 8 bit there are none.
    */
   private record Scaled(String unscaled, String factor) {}
 
