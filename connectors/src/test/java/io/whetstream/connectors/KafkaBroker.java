@@ -2,6 +2,7 @@ package io.whetstream.connectors;
 
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.TopicScan;
+import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.kafka.EmbeddedKafka;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -44,12 +45,7 @@ public final class KafkaBroker {
   public static void create(
       KafkaConnection kafka, String topic, int partitions, Map<String, String> config) {
     try (Admin admin = kafka.admin()) {
-      admin
-          .createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(config)))
-          .all()
-          .get();
-    } catch (Exception e) {
-      throw new IllegalStateException(e);
+      Topics.create(admin, List.of(new NewTopic(topic, partitions, (short) 1).configs(config)));
     }
   }
 

@@ -5,6 +5,7 @@ import java.io.Serializable;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -12,10 +13,13 @@ import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicExistsException;
 
 /**
@@ -144,8 +148,13 @@ public record Topics(String prefix) implements Serializable {
    * @return names of the topics created
    */
   public List<String> create(Admin admin, int partitions, short replication) {
-    List<String> created = new ArrayList<>();
+    List<NewTopic> missing = new ArrayList<>();
+    var existing = await(admin.listTopics().names());
     for (Spec spec : specs()) {
+      if (existing.contains(spec.name())) {
+        // It stays as it is; check() says whether it fits.
+        continue;
+      }
       int count = isOrdered(spec) ? 1 : partitions;
       Map<String, String> config = new TreeMap<>();
       config.put(TopicConfig.CLEANUP_POLICY_CONFIG, spec.cleanup().policy());
@@ -154,19 +163,51 @@ public record Topics(String prefix) implements Serializable {
         // Letters of old records are new: retention counts from when they were written.
         config.put(TopicConfig.MESSAGE_TIMESTAMP_TYPE_CONFIG, "LogAppendTime");
       }
-      NewTopic topic = new NewTopic(spec.name(), count, replication).configs(config);
+      missing.add(new NewTopic(spec.name(), count, replication).configs(config));
+    }
+    return create(admin, missing);
+  }
+
+  /**
+   * Creates those topics that do not exist, and returns when all of them can be written to: a topic
+   * reaches the brokers' metadata, and its partitions their leaders, a moment after the answer.
+   * Whoever writes in that moment may lose records. Of an idempotent producer's first requests,
+   * several of which are on the way at once, the first is refused and the second taken; the first
+   * is then out of sequence however often it is tried again, until {@code delivery.timeout.ms}.
+   *
+   * @return names of the topics created
+   */
+  public static List<String> create(Admin admin, Collection<NewTopic> topics) {
+    List<String> created = new ArrayList<>();
+    Map<TopicPartition, OffsetSpec> partitions = new HashMap<>();
+    var answers = admin.createTopics(topics).values();
+    for (NewTopic topic : topics) {
       try {
-        await(admin.createTopics(List.of(topic)).all());
-        created.add(spec.name());
+        await(answers.get(topic.name()));
+        created.add(topic.name());
+        for (int i = 0; i < topic.numPartitions(); i++) {
+          partitions.put(new TopicPartition(topic.name(), i), OffsetSpec.latest());
+        }
       } catch (TopicExistsException e) {
-        // It stays as it is; check() says whether it fits.
+        // Another has just created it.
       }
+    }
+    try {
+      // Only a partition's leader knows its end; the client asks until there is one.
+      await(admin.listOffsets(partitions).all());
+    } catch (TimeoutException e) {
+      throw new BadInputException(
+          "the brokers took the topics "
+              + created
+              + " but do not serve them; look at their logs: "
+              + e.getMessage(),
+          e);
     }
     awaitVisible(admin, created);
     return created;
   }
 
-  /** A created topic reaches the brokers' metadata a moment after the answer. */
+  /** Any broker lists them, not only the one that was asked. */
   private static void awaitVisible(Admin admin, Collection<String> created) {
     long deadline = System.nanoTime() + VISIBLE_WITHIN.toNanos();
     while (!await(admin.listTopics().names()).containsAll(created)) {

@@ -1,15 +1,18 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.kafka.EmbeddedKafka;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.api.common.JobStatus;
@@ -49,6 +52,7 @@ final class ScoreCluster implements AutoCloseable {
   private final EmbeddedKafka kafka;
   private final MiniCluster flink;
   private final KafkaProducer<byte[], byte[]> producer;
+  private final AtomicReference<Exception> notSent = new AtomicReference<>();
   private final Map<String, Followed> followed = new HashMap<>();
 
   /** A topic as far as it was read. */
@@ -102,23 +106,21 @@ final class ScoreCluster implements AutoCloseable {
     return StreamExecutionEnvironment.getExecutionEnvironment(flinkConfiguration());
   }
 
-  void topics(int partitions, String... names) throws Exception {
-    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
-      List<NewTopic> topics = new ArrayList<>();
-      for (String name : names) {
-        topics.add(new NewTopic(name, partitions, (short) 1));
-      }
-      admin.createTopics(topics).all().get();
-    }
+  void topics(int partitions, String... names) {
+    create(partitions, Map.of(), names);
   }
 
-  void compactedTopics(String... names) throws Exception {
+  void compactedTopics(String... names) {
+    create(1, Map.of("cleanup.policy", "compact"), names);
+  }
+
+  private void create(int partitions, Map<String, String> config, String... names) {
     try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
       List<NewTopic> topics = new ArrayList<>();
       for (String name : names) {
-        topics.add(new NewTopic(name, 1, (short) 1).configs(Map.of("cleanup.policy", "compact")));
+        topics.add(new NewTopic(name, partitions, (short) 1).configs(config));
       }
-      admin.createTopics(topics).all().get();
+      Topics.create(admin, topics);
     }
   }
 
@@ -128,11 +130,20 @@ final class ScoreCluster implements AutoCloseable {
 
   void send(String topic, Integer partition, Long time, String key, byte[] value) {
     producer.send(
-        new ProducerRecord<>(topic, partition, time, key.getBytes(StandardCharsets.UTF_8), value));
+        new ProducerRecord<>(topic, partition, time, key.getBytes(StandardCharsets.UTF_8), value),
+        (at, failure) -> {
+          if (failure != null) {
+            notSent.compareAndSet(null, failure);
+          }
+        });
   }
 
+  /** Returns when all that was sent is in its topics. */
   void flush() {
     producer.flush();
+    if (notSent.get() != null) {
+      throw new AssertionError("a record was not sent", notSent.get());
+    }
   }
 
   JobID submit(StreamExecutionEnvironment env, String savepoint) throws Exception {
@@ -188,7 +199,7 @@ final class ScoreCluster implements AutoCloseable {
     }
   }
 
-  /** What is to be known of jobs that have not ended when a test fails: states, latest failure. */
+  /** What jobs that have not ended were doing when a test fails: states, failure, stacks. */
   String unfinishedJobs() throws Exception {
     StringBuilder text = new StringBuilder();
     for (JobStatusMessage job : flink.listJobs().get()) {
@@ -218,8 +229,24 @@ final class ScoreCluster implements AutoCloseable {
       if (graph.getFailureInfo() != null) {
         text.append("\n  latest failure: ").append(graph.getFailureInfo().getExceptionAsString());
       }
+      for (var vertex : graph.getAllExecutionVertices()) {
+        if (vertex.getExecutionState() == ExecutionState.INITIALIZING) {
+          appendStack(vertex.getTaskNameWithSubtaskIndex(), text);
+        }
+      }
     }
     return text.toString();
+  }
+
+  private static void appendStack(String task, StringBuilder text) {
+    Thread.getAllStackTraces()
+        .forEach(
+            (thread, stack) -> {
+              if (thread.getName().startsWith(task)) {
+                text.append("\n  ").append(thread.getName()).append(' ').append(thread.getState());
+                Arrays.stream(stack).limit(40).forEach(at -> text.append("\n    ").append(at));
+              }
+            });
   }
 
   /** Everything committed in a topic so far. */
