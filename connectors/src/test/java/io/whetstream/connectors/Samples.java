@@ -53,6 +53,7 @@ public final class Samples {
             "file:///x",
             digest,
             List.of(MatchKind.IMAGE_TEXT, MatchKind.TEXT_IMAGE),
+            null,
             0.25,
             null,
             60_000L,
@@ -60,7 +61,8 @@ public final class Samples {
             7,
             bytes(3, 1002),
             AT),
-        new SimilarityQuery("q2", "watch", null, null, null, null, 1e-3, null, true, 7, null, AT),
+        new SimilarityQuery(
+            "q2", "watch", null, null, null, null, null, 1e-3, null, true, 7, null, AT),
         new AdapterAnnouncement(
             "main",
             1,

@@ -55,7 +55,8 @@ public record Alert(
    * One comparison.
    *
    * @param score cosine
-   * @param threshold effective score from which it holds
+   * @param threshold effective score from which it holds: the query's, or what the item scores with
+   *     one of the query's {@code unlike} texts if that is higher
    */
   public record Score(MatchKind kind, double score, double threshold) {
     public Score {

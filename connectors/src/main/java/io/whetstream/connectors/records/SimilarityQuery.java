@@ -17,6 +17,9 @@ import org.apache.flink.api.common.typeinfo.TypeInfo;
  * @param imageDigest of the encoded image, or null before it is known
  * @param kinds comparisons to make, never empty; left out on the wire, all that the query's sides
  *     allow
+ * @param unlike texts that an item must be less like than {@code text}: what scores higher with one
+ *     of them matches in no kind that compares the query's text. At most {@value #MOST_UNLIKE},
+ *     never null; they need a {@code text}
  * @param minScore cosine in [-1, 1] from which an item matches, or null
  * @param maxFalsePositiveRate P(score &gt;= threshold) per comparison of one kind among
  *     non-matching ones, in (0, 0.5], or null; exactly one of the two is given
@@ -34,6 +37,7 @@ public record SimilarityQuery(
     String imageUri,
     String imageDigest,
     List<MatchKind> kinds,
+    List<String> unlike,
     Double minScore,
     Double maxFalsePositiveRate,
     Long coolDownMillis,
@@ -42,6 +46,8 @@ public record SimilarityQuery(
     byte[] image,
     Coordinates at)
     implements ImageRecord<SimilarityQuery> {
+  /** Most texts of {@code unlike}. */
+  public static final int MOST_UNLIKE = 16;
 
   public SimilarityQuery {
     Require.present("id", id);
@@ -69,6 +75,18 @@ public record SimilarityQuery(
               + " compares the query's "
               + (kind.querySide() == Side.TEXT ? "text" : "image")
               + ", which it does not have");
+    }
+    unlike = unlike == null ? List.of() : unlike.stream().distinct().toList();
+    Require.that(
+        unlike.isEmpty() || hasText,
+        "query '" + id + "': unlike is compared with the query's text, which it does not have");
+    Require.that(
+        unlike.size() <= MOST_UNLIKE,
+        "query '" + id + "': " + unlike.size() + " texts in unlike, at most " + MOST_UNLIKE);
+    for (String other : unlike) {
+      Require.that(
+          !other.isBlank() && !other.equals(text),
+          "query '" + id + "': unlike holds a text that is blank or the query's own");
     }
     Require.that(
         (minScore == null) != (maxFalsePositiveRate == null),
@@ -106,6 +124,7 @@ public record SimilarityQuery(
         imageUri,
         digest,
         kinds,
+        unlike,
         minScore,
         maxFalsePositiveRate,
         coolDownMillis,
@@ -123,6 +142,7 @@ public record SimilarityQuery(
         && Objects.equals(imageUri, that.imageUri)
         && Objects.equals(imageDigest, that.imageDigest)
         && kinds.equals(that.kinds)
+        && unlike.equals(that.unlike)
         && Objects.equals(minScore, that.minScore)
         && Objects.equals(maxFalsePositiveRate, that.maxFalsePositiveRate)
         && Objects.equals(coolDownMillis, that.coolDownMillis)

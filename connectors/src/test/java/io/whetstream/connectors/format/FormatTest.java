@@ -17,6 +17,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericDatumWriter;
@@ -93,6 +95,42 @@ class FormatTest {
     assertThrows(
         BadInputException.class,
         () -> codec.decode(utf8("{\"id\":\"q\",\"text\":\"t\",\"minScore\":\"x\"}"), null, 1));
+  }
+
+  @Test
+  void aQueryNamesTextsThatItemsMustBeLessLike() {
+    RecordCodec<SimilarityQuery> codec = RecordFormat.json().codec(RecordType.QUERY, null);
+    String start = "{\"id\":\"q\",\"minScore\":0.5,";
+    SimilarityQuery query =
+        codec.decode(utf8(start + "\"text\":\"t\",\"unlike\":[\"a\",\"b\",\"a\"]}"), null, 1);
+    assertEquals(List.of("a", "b"), query.unlike());
+    RecordCodec<SimilarityQuery> avro = RecordFormat.avro().codec(RecordType.QUERY, null);
+    assertEquals(query, codec.decode(codec.encode(query), null, 2));
+    assertEquals(query, avro.decode(avro.encode(query), null, 2));
+    assertEquals(List.of(), codec.decode(utf8(start + "\"text\":\"t\"}"), null, 1).unlike());
+    Map<String, String> refused =
+        Map.of(
+            "\"imageUri\":\"file:///i\",\"unlike\":[\"a\"]}",
+            "which it does not have",
+            "\"text\":\"t\",\"unlike\":[\"t\"]}",
+            "the query's own",
+            "\"text\":\"t\",\"unlike\":[\" \"]}",
+            "blank",
+            "\"text\":\"t\",\"unlike\":[" + texts(17) + "]}",
+            "at most 16");
+    refused.forEach(
+        (rest, why) -> {
+          BadInputException failure =
+              assertThrows(
+                  BadInputException.class, () -> codec.decode(utf8(start + rest), null, 1));
+          assertTrue(failure.getMessage().contains(why), failure.getMessage());
+        });
+  }
+
+  private static String texts(int count) {
+    return IntStream.range(0, count)
+        .mapToObj(i -> "\"other " + i + "\"")
+        .collect(Collectors.joining(","));
   }
 
   @Test

@@ -238,6 +238,7 @@ public final class ScoringLatency implements Callable<Integer> {
             null,
             null,
             List.of(MatchKind.IMAGE_TEXT),
+            null,
             minScore,
             null,
             null,

@@ -98,6 +98,7 @@ public final class WatchlistScale implements Callable<Integer> {
                 "query " + i,
                 null,
                 Set.of(MatchKind.IMAGE_TEXT),
+                List.of(),
                 byRate ? null : Double.valueOf(0.99),
                 byRate ? Double.valueOf(0.001) : null,
                 null),

@@ -47,6 +47,7 @@ final class QueriesCommand implements Runnable {
       String text,
       boolean image,
       List<String> kinds,
+      List<String> unlike,
       Double minScore,
       Double maxFalsePositiveRate,
       boolean enabled,
@@ -83,6 +84,13 @@ final class QueriesCommand implements Runnable {
                   "image-text, text-text, image-image, text-image: the item's side first (default:"
                       + " all that the query allows).")
           List<String> kinds,
+      @Option(
+              names = "--unlike",
+              paramLabel = "TEXT",
+              description =
+                  "What scores higher with this text than with --text does not match; may be given"
+                      + " several times.")
+          List<String> unlike,
       @Option(names = "--min-score", paramLabel = "COSINE", description = "Match from this score.")
           Double minScore,
       @Option(
@@ -112,6 +120,7 @@ final class QueriesCommand implements Runnable {
             imageUri,
             null,
             kinds == null ? null : kinds.stream().map(MatchKind::of).toList(),
+            unlike,
             minScore,
             rate,
             coolDown == null ? null : duration(coolDown).toMillis(),
@@ -203,6 +212,7 @@ final class QueriesCommand implements Runnable {
           .append(String.join(",", query.kinds()))
           .append(query.text() == null ? "" : "  \"" + Failures.oneLine(query.text()) + "\"")
           .append(query.image() ? "  [image]" : "")
+          .append(query.unlike().isEmpty() ? "" : "  unlike " + query.unlike().size() + " texts")
           .append(query.enabled() ? "" : "  disabled")
           .append('\n');
     }
@@ -227,6 +237,7 @@ final class QueriesCommand implements Runnable {
           query.text(),
           query.image() != null || query.imageUri() != null,
           query.kinds().stream().map(MatchKind::label).toList(),
+          query.unlike(),
           query.minScore(),
           query.maxFalsePositiveRate(),
           query.enabled(),
@@ -238,6 +249,7 @@ final class QueriesCommand implements Runnable {
           record.offset(),
           null,
           false,
+          List.of(),
           List.of(),
           null,
           null,

@@ -229,13 +229,20 @@ class KafkaCommandsTest {
             "q1",
             "--text",
             "a red cross",
+            "--unlike",
+            "a red square",
+            "--unlike",
+            "a blue cross, or a star",
             "--min-score",
             "0.5",
             "--cool-down",
             "10m",
             "--disabled");
     assertEquals(0, added.code(), added.err());
-    assertTrue(run("c.", "queries", "list").out().contains("q1"));
+    JsonNode listed = run("c.", "queries", "list").json().get(0);
+    assertEquals("q1", listed.path("id").asText());
+    assertEquals(2, listed.path("unlike").size(), listed.toString());
+    assertEquals("a blue cross, or a star", listed.path("unlike").get(1).asText());
     Ran removed = run("c.", "queries", "remove", "q1");
     assertEquals(0, removed.code(), removed.err());
     assertTrue(!run("c.", "queries", "list").out().contains("\"q1\""));

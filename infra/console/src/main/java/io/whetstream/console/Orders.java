@@ -75,7 +75,7 @@ final class Orders implements AutoCloseable {
   }
 
   /**
-   * {@code {id, text?, image? (base64), kinds?, minScore? | maxFalsePositiveRate?,
+   * {@code {id, text?, image? (base64), kinds?, unlike?, minScore? | maxFalsePositiveRate?,
    * coolDownSeconds?, enabled?}}.
    */
   ObjectNode addQuery(JsonNode body) {
@@ -93,6 +93,10 @@ final class Orders implements AutoCloseable {
     }
     List<MatchKind> kinds = new ArrayList<>();
     body.path("kinds").forEach(kind -> kinds.add(MatchKind.of(kind.asText())));
+    List<String> unlike = new ArrayList<>();
+    for (JsonNode other : body.path("unlike")) {
+      unlike.add(text(other, "unlike", LONGEST_TEXT));
+    }
     Double coolDown = number(body, "coolDownSeconds");
     SimilarityQuery query =
         new SimilarityQuery(
@@ -101,6 +105,7 @@ final class Orders implements AutoCloseable {
             null,
             null,
             kinds,
+            unlike,
             number(body, "minScore"),
             number(body, "maxFalsePositiveRate"),
             coolDown == null ? null : Math.round(1000 * coolDown),
@@ -214,6 +219,11 @@ final class Orders implements AutoCloseable {
     if (node.isMissingNode() || node.isNull()) {
       return null;
     }
+    String value = text(node, field, longest);
+    return value.isEmpty() ? null : value;
+  }
+
+  private static String text(JsonNode node, String field, int longest) {
     if (!node.isTextual()) {
       throw new BadInputException(field + " must be text");
     }
@@ -221,7 +231,7 @@ final class Orders implements AutoCloseable {
     if (value.length() > longest) {
       throw new BadInputException(field + " is longer than " + longest + " characters");
     }
-    return value.isEmpty() ? null : value;
+    return value;
   }
 
   private static Double number(JsonNode body, String field) {

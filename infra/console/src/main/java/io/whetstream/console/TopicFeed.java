@@ -308,6 +308,8 @@ final class TopicFeed implements AutoCloseable {
     node.put("image", q.image() != null || q.imageUri() != null);
     ArrayNode kinds = node.putArray("kinds");
     q.kinds().stream().map(MatchKind::label).forEach(kinds::add);
+    ArrayNode unlike = node.putArray("unlike");
+    q.unlike().forEach(unlike::add);
     node.put("minScore", q.minScore());
     node.put("maxFalsePositiveRate", q.maxFalsePositiveRate());
     node.put("coolDownMillis", q.coolDownMillis());

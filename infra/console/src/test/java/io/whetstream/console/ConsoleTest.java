@@ -285,13 +285,17 @@ class ConsoleTest {
     assertEquals(Feedback.Verdict.REJECT, read.verdict());
 
     String id = "a/b ü+c";
-    String body = "{\"id\":\"" + id + "\",\"text\":\"a red cross\",\"maxFalsePositiveRate\":0.01}";
+    String body =
+        "{\"id\":\""
+            + id
+            + "\",\"text\":\"a red cross\",\"unlike\":[\"a red star\"],\"maxFalsePositiveRate\":0.01}";
     assertEquals(200, send(change("/api/queries", body)).statusCode());
     until(a -> a.path("queries").findValuesAsText("id").contains(id));
     var record = TopicScan.newest(connection, TOPICS.queries()).get(id);
     SimilarityQuery query =
         FORMAT.codec(RecordType.QUERY, "x").decode(record.value(), null, record.timestamp());
     assertEquals("a red cross", query.text());
+    assertEquals(List.of("a red star"), query.unlike());
     assertEquals(0.01, query.maxFalsePositiveRate());
 
     URI path = URI.create(console.uri() + "api/queries/a%2Fb%20%C3%BC%2Bc");
@@ -311,6 +315,12 @@ class ConsoleTest {
     assertReason("/api/feedback", "{\"alertId\":\"a\",\"verdict\":\"maybe\"}", "confirm or reject");
     assertReason("/api/queries", "{\"id\":\"q\",\"text\":\"t\"}", "exactly one of");
     assertReason("/api/queries", "{\"id\":\"q\",\"text\":7,\"minScore\":0}", "must be text");
+    assertReason(
+        "/api/queries",
+        "{\"id\":\"q\",\"text\":\"t\",\"unlike\":[7],\"minScore\":0}",
+        "must be text");
+    assertReason(
+        "/api/queries", "{\"id\":\"q\",\"text\":\"t\",\"unlike\":[\"t\"],\"minScore\":0}", "own");
     assertReason("/api/queries", "[]", "JSON object");
     assertReason("/api/queries", "{", "no JSON");
     assertReason("/api/adapters/resume", "{\"stream\":\"s\"}", "is not rolled back");

@@ -143,7 +143,7 @@ final class AdapterChange {
     try {
       int left = slice;
       for (Side side : Side.values()) {
-        List<Integer> claimed = vectors.slabs(side).claim(watchlist.rows(side), left);
+        List<Integer> claimed = vectors.slabs(side).claim(watchlist.needed(side), left);
         rows.embed(vectors, side, claimed);
         left -= claimed.size();
       }
@@ -153,7 +153,7 @@ final class AdapterChange {
       refused.accept(vectors.version(), Reasons.of(e));
       return null;
     }
-    if (!vectors.holdsAll(watchlist.rows(Side.TEXT), watchlist.rows(Side.IMAGE))) {
+    if (!vectors.holdsAll(watchlist.needed(Side.TEXT), watchlist.needed(Side.IMAGE))) {
       return null;
     }
     target = null;

@@ -110,7 +110,10 @@ public final class Explainer implements AutoCloseable {
     try (Embedder.Adapter adapter = then.adapter()) {
       for (Alert.Score score : alert.scores()) {
         double again = score(adapter, score.kind(), item, watched);
-        reproduces &= Math.abs(again - score.score()) <= Explanation.TOLERANCE;
+        double unlike = unlike(adapter, score.kind(), item, watched);
+        reproduces &=
+            Math.abs(again - score.score()) <= Explanation.TOLERANCE
+                && unlike <= score.threshold() + Explanation.TOLERANCE;
         comparisons.add(
             new Comparison(
                 score.kind().label(),
@@ -126,7 +129,10 @@ public final class Explainer implements AutoCloseable {
     try (Embedder.Adapter adapter = now.adapter()) {
       for (Alert.Score score : alert.scores()) {
         double again = score(adapter, score.kind(), item, watched);
-        double threshold = threshold(now.calibration(), score.kind(), watched);
+        double threshold =
+            Math.max(
+                threshold(now.calibration(), score.kind(), watched),
+                unlike(adapter, score.kind(), item, watched));
         Verdict verdict = Explanation.verdict(again, threshold);
         holds |= verdict == Verdict.HOLDS || verdict == Verdict.TIE;
         underPublished.add(
@@ -154,12 +160,32 @@ public final class Explainer implements AutoCloseable {
 
   private double score(Embedder.Adapter adapter, MatchKind kind, Item item, WatchedQuery query) {
     return MatchEngine.dot(
-        kind.itemSide() == Side.IMAGE
-            ? image(adapter, item.image(), "the alert's item")
-            : replay.embedder().texts(adapter, List.of(item.text()))[0],
+        vector(adapter, kind, item),
         kind.querySide() == Side.IMAGE
             ? image(adapter, query.image(), "the alert's query")
-            : replay.embedder().texts(adapter, List.of(query.text()))[0]);
+            : text(adapter, query.text()));
+  }
+
+  /** The highest score with a text that the item must be less like. */
+  private double unlike(Embedder.Adapter adapter, MatchKind kind, Item item, WatchedQuery query) {
+    double highest = Double.NEGATIVE_INFINITY;
+    if (kind.querySide() == Side.TEXT) {
+      for (String other : query.unlike()) {
+        highest =
+            Math.max(highest, MatchEngine.dot(vector(adapter, kind, item), text(adapter, other)));
+      }
+    }
+    return highest;
+  }
+
+  private float[] vector(Embedder.Adapter adapter, MatchKind kind, Item item) {
+    return kind.itemSide() == Side.IMAGE
+        ? image(adapter, item.image(), "the alert's item")
+        : text(adapter, item.text());
+  }
+
+  private float[] text(Embedder.Adapter adapter, String text) {
+    return replay.embedder().texts(adapter, List.of(text))[0];
   }
 
   private float[] image(Embedder.Adapter adapter, byte[] encoded, String where) {

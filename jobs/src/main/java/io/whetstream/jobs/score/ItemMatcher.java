@@ -185,7 +185,7 @@ final class ItemMatcher {
     workspace.items(items.dense());
     VectorSlabs slabs = now.slabs(side);
     int used =
-        Math.min(watchlist.rows(side).length(), slabs.slabCount() * VectorSlabs.ROWS_PER_SLAB);
+        Math.min(watchlist.watched(side).length(), slabs.slabCount() * VectorSlabs.ROWS_PER_SLAB);
     for (int base = 0; base < used; base += VectorSlabs.ROWS_PER_SLAB) {
       int rows = Math.min(VectorSlabs.ROWS_PER_SLAB, used - base);
       each.scored(workspace.scores(slabs.slab(base / VectorSlabs.ROWS_PER_SLAB), rows), base, rows);
@@ -211,10 +211,11 @@ final class ItemMatcher {
           for (int i = 0; i < items.length; i++) {
             for (int r = 0; r < rows; r++) {
               if (scores.get(i * rows + r) >= minimum[base + r]) {
-                double score =
-                    MatchEngine.dot(present.vectors()[items[i]], now.slabs(side).get(base + r));
+                float[] item = present.vectors()[items[i]];
+                double score = MatchEngine.dot(item, now.slabs(side).get(base + r));
                 for (Watchlist.Entry entry : watchlist.at(side, base + r)) {
-                  if (score >= entry.threshold(kind)) {
+                  if (score >= entry.threshold(kind)
+                      && score >= threshold(now, entry, kind, item)) {
                     hits.get(items[i]).add(entry);
                     any[0] = true;
                   }
@@ -237,7 +238,7 @@ final class ItemMatcher {
     if (!sketches.samples(kind)) {
       return;
     }
-    BitSet watched = watchlist.rows(kind.querySide());
+    BitSet watched = watchlist.watched(kind.querySide());
     int wanted = Math.min(samples, items * rows);
     for (int i = 0; i < wanted; i++) {
       int cell = random.nextInt(items * rows);
@@ -300,6 +301,21 @@ final class ItemMatcher {
         .toList();
   }
 
+  /**
+   * From which score an item matches a query: the query's threshold, and no less than with any text
+   * that the item must be less like.
+   */
+  private static float threshold(
+      AdapterVectors now, Watchlist.Entry entry, MatchKind kind, float[] item) {
+    float threshold = entry.threshold(kind);
+    if (kind.querySide() == Side.TEXT) {
+      for (int row : entry.unlikeRows()) {
+        threshold = Math.max(threshold, MatchEngine.dot(item, now.slabs(Side.TEXT).get(row)));
+      }
+    }
+    return threshold;
+  }
+
   private static List<KindScore> scores(
       AdapterVectors now, Watchlist.Entry entry, float[] image, float[] text) {
     List<KindScore> scores = new ArrayList<>();
@@ -307,7 +323,8 @@ final class ItemMatcher {
       float[] item = kind.itemSide() == Side.IMAGE ? image : text;
       if (item != null) {
         float[] watched = now.slabs(kind.querySide()).get(entry.row(kind.querySide()));
-        scores.add(new KindScore(kind, MatchEngine.dot(item, watched), entry.threshold(kind)));
+        scores.add(
+            new KindScore(kind, MatchEngine.dot(item, watched), threshold(now, entry, kind, item)));
       }
     }
     scores.sort(Comparator.comparingDouble(score -> score.threshold() - score.score()));

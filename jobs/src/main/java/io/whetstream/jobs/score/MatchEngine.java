@@ -41,7 +41,8 @@ public final class MatchEngine implements AutoCloseable {
    * One comparison of a match.
    *
    * @param score cosine
-   * @param threshold from which it holds
+   * @param threshold from which it holds: the query's, or what the item scores with one of its
+   *     {@code unlike} texts if that is higher
    */
   public record KindScore(MatchKind kind, float score, double threshold) {
     public boolean holds() {
@@ -267,22 +268,23 @@ public final class MatchEngine implements AutoCloseable {
   private void embedPending() {
     List<Watchlist.Entry> slice = watchlist.pending(settings.slice());
     Map<Side, Map<Integer, String>> failed = new EnumMap<>(Side.class);
+    int left = settings.slice();
     for (Side side : Side.values()) {
       BitSet wanted = new BitSet();
       for (Watchlist.Entry entry : slice) {
-        if (entry.row(side) >= 0) {
-          wanted.set(entry.row(side));
+        for (int row : entry.rows(side)) {
+          wanted.set(row);
         }
       }
-      List<Integer> claimed = serving.slabs(side).claim(wanted, Integer.MAX_VALUE);
+      List<Integer> claimed = serving.slabs(side).claim(wanted, left);
+      left -= claimed.size();
       failed.put(side, rows.embedEach(serving, side, claimed));
     }
     for (Watchlist.Entry entry : slice) {
       String reason = null;
       boolean complete = true;
       for (Side side : Side.values()) {
-        int row = entry.row(side);
-        if (row >= 0) {
+        for (int row : entry.rows(side)) {
           reason = reason == null ? failed.get(side).get(row) : reason;
           complete &= serving.slabs(side).isFilled(row);
         }

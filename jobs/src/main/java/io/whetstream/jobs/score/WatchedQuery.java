@@ -7,7 +7,10 @@ import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.jobs.score.WatchlistTable.Content;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Objects;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * A query as the matcher uses it: validated, with its contents digested.
@@ -18,6 +21,8 @@ import java.util.Set;
  * @param text text to watch for, or null
  * @param image encoded image to watch for, or null
  * @param kinds the comparisons to make; never empty
+ * @param unlike texts that an item must score less with than with {@code text}, in kinds that
+ *     compare it
  * @param minScore cosine from which an item matches, or null
  * @param maxFalsePositiveRate asked rate among non-matching comparisons, or null; exactly one of
  *     the two is given
@@ -30,6 +35,7 @@ public record WatchedQuery(
     String text,
     byte[] image,
     Set<MatchKind> kinds,
+    List<String> unlike,
     Double minScore,
     Double maxFalsePositiveRate,
     Long coolDownMillis) {
@@ -51,6 +57,7 @@ public record WatchedQuery(
         query.text(),
         query.image(),
         Set.copyOf(query.kinds()),
+        query.unlike(),
         query.minScore(),
         query.maxFalsePositiveRate(),
         query.coolDownMillis());
@@ -58,9 +65,17 @@ public record WatchedQuery(
 
   /** The text as a row of the watchlist, or null. */
   Content textContent() {
-    return text == null
-        ? null
-        : new Content(Side.TEXT, Digests.sha256(text.getBytes(StandardCharsets.UTF_8)), text, null);
+    return text == null ? null : content(text);
+  }
+
+  private static Content content(String text) {
+    return new Content(
+        Side.TEXT, Digests.sha256(text.getBytes(StandardCharsets.UTF_8)), text, null);
+  }
+
+  /** The texts of {@code unlike} as rows of the watchlist. */
+  List<Content> unlikeContents() {
+    return unlike.stream().map(WatchedQuery::content).toList();
   }
 
   /** The image as a row of the watchlist, or null. */
@@ -68,14 +83,15 @@ public record WatchedQuery(
     return image == null ? null : new Content(Side.IMAGE, Digests.sha256(image), null, image);
   }
 
-  /** Digest over both contents, as it stands in alerts. */
+  /** Digest over all contents, as it stands in alerts: that of the only one if there is one. */
   String contentDigest() {
-    Content left = textContent();
-    Content right = imageContent();
-    if (left == null || right == null) {
-      return left == null ? right.digest() : left.digest();
-    }
-    return Digests.sha256(
-        (left.digest() + ' ' + right.digest()).getBytes(StandardCharsets.US_ASCII));
+    List<String> digests =
+        Stream.concat(Stream.of(textContent(), imageContent()), unlikeContents().stream())
+            .filter(Objects::nonNull)
+            .map(Content::digest)
+            .toList();
+    return digests.size() == 1
+        ? digests.get(0)
+        : Digests.sha256(String.join(" ", digests).getBytes(StandardCharsets.US_ASCII));
   }
 }

@@ -9,9 +9,11 @@ import java.util.BitSet;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /**
  * The queries of one subtask: those that are compared, those whose vectors are still due, and those
@@ -30,6 +32,7 @@ final class Watchlist implements AutoCloseable {
     private final float[] thresholds;
     private final int textRow;
     private final int imageRow;
+    private final int[] unlikeRows;
 
     /** Once accepted it stays under adapters that support its rate less finely, which is said. */
     private boolean accepted;
@@ -37,12 +40,14 @@ final class Watchlist implements AutoCloseable {
     /** What was said about its rate when it was last answered. */
     private String note = "";
 
-    private Entry(WatchedQuery query, boolean accepted, int textRow, int imageRow) {
+    private Entry(
+        WatchedQuery query, boolean accepted, int textRow, int imageRow, int[] unlikeRows) {
       this.query = query;
       this.kinds = query.kinds().stream().sorted().toList();
       this.thresholds = new float[kinds.size()];
       this.textRow = textRow;
       this.imageRow = imageRow;
+      this.unlikeRows = unlikeRows;
       this.accepted = accepted;
     }
 
@@ -57,6 +62,19 @@ final class Watchlist implements AutoCloseable {
     /** The row of its content of a side; negative if it has none. */
     int row(Side side) {
       return side == Side.TEXT ? textRow : imageRow;
+    }
+
+    /** Text rows of what an item must be less like. */
+    int[] unlikeRows() {
+      return unlikeRows;
+    }
+
+    /** Every row of a side that it holds on to. */
+    int[] rows(Side side) {
+      IntStream own = row(side) < 0 ? IntStream.empty() : IntStream.of(row(side));
+      return side == Side.TEXT
+          ? IntStream.concat(own, Arrays.stream(unlikeRows)).toArray()
+          : own.toArray();
     }
 
     /** The score from which it matches; not a number for a kind it does not compare. */
@@ -95,6 +113,13 @@ final class Watchlist implements AutoCloseable {
   /** What is compared with one side of an item, by row of the table. */
   private static final class Rows {
     final BitSet watched = new BitSet();
+
+    /** By row, of how many queries an item must be less like it than like their own text. */
+    final Map<Integer, Integer> unlike = new HashMap<>();
+
+    /** Rows watched for and rows of {@code unlike}. */
+    final BitSet needed = new BitSet();
+
     final Map<MatchKind, float[]> minimum = new EnumMap<>(MatchKind.class);
     Entry[][] entries = new Entry[0][];
 
@@ -128,6 +153,7 @@ final class Watchlist implements AutoCloseable {
       now[now.length - 1] = entry;
       entries[row] = now;
       watched.set(row);
+      needed.set(row);
     }
 
     void remove(int row, Entry entry) {
@@ -135,6 +161,21 @@ final class Watchlist implements AutoCloseable {
           Arrays.stream(entries[row]).filter(other -> other != entry).toArray(Entry[]::new);
       entries[row] = left.length == 0 ? null : left;
       watched.set(row, left.length > 0);
+      setNeeded(row);
+    }
+
+    void addUnlike(int row) {
+      unlike.merge(row, 1, Integer::sum);
+      needed.set(row);
+    }
+
+    void removeUnlike(int row) {
+      unlike.computeIfPresent(row, (any, count) -> count == 1 ? null : count - 1);
+      setNeeded(row);
+    }
+
+    private void setNeeded(int row) {
+      needed.set(row, watched.get(row) || unlike.containsKey(row));
     }
 
     void setMinimum(int row) {
@@ -191,9 +232,16 @@ final class Watchlist implements AutoCloseable {
     return active.containsKey(id);
   }
 
-  /** Rows of the table with content that is compared. */
-  BitSet rows(Side side) {
+  /** Rows of the table that items are matched with. */
+  BitSet watched(Side side) {
     return rows.get(side).watched;
+  }
+
+  /**
+   * Rows of the table that must have a vector: those watched for, and what is not to be matched.
+   */
+  BitSet needed(Side side) {
+    return rows.get(side).needed;
   }
 
   /** The queries at a row, or null if there are none. */
@@ -228,7 +276,11 @@ final class Watchlist implements AutoCloseable {
     pending.put(
         query.id(),
         new Entry(
-            query, acceptedBefore, acquire(query.textContent()), acquire(query.imageContent())));
+            query,
+            acceptedBefore,
+            acquire(query.textContent()),
+            acquire(query.imageContent()),
+            query.unlikeContents().stream().mapToInt(table::acquire).toArray()));
     return true;
   }
 
@@ -255,6 +307,9 @@ final class Watchlist implements AutoCloseable {
         rows.get(side).add(entry.row(side), entry);
         rows.get(side).setMinimum(entry.row(side));
       }
+    }
+    for (int row : entry.unlikeRows) {
+      rows.get(Side.TEXT).addUnlike(row);
     }
     entry.kinds.forEach(kind -> comparing.merge(kind, 1, Integer::sum));
   }
@@ -301,14 +356,17 @@ final class Watchlist implements AutoCloseable {
         rows.get(side).setMinimum(entry.row(side));
       }
     }
+    for (int row : entry.unlikeRows) {
+      rows.get(Side.TEXT).removeUnlike(row);
+    }
     entry.kinds.forEach(kind -> comparing.merge(kind, -1, Integer::sum));
   }
 
   private void release(Entry entry) {
     if (entry != null) {
       for (Side side : Side.values()) {
-        if (entry.row(side) >= 0) {
-          table.release(side, entry.row(side));
+        for (int row : entry.rows(side)) {
+          table.release(side, row);
         }
       }
     }

@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.apache.flink.api.common.JobID;
@@ -98,6 +99,54 @@ class ExplainTest extends RealScoreJob {
     }
   }
 
+  /** Items say what a query is unlike, or what it asks for; an alert carries what decided. */
+  @Test
+  void whatAnItemMustBeLessLikeIsComputedAgainToo() throws Exception {
+    String words = caption(5);
+    query("words", words, null, MatchKind.TEXT_TEXT, -1, List.of(caption(6), caption(7)));
+    first = publish(adapter(1));
+    item("own", null, words, 1000);
+    item("other", null, caption(6), 1001);
+    item("last", null, words, 1002);
+    cluster.flush();
+    JobID job = submit(config());
+    ScoreCluster.await("what is like the query is alerted", () -> alerts().size() == 2);
+    cluster.cancel(job);
+    second = publish(adapter(2));
+    Alert alert = alerts().get(0);
+    assertEquals(
+        Set.of("own", "last"), alerts().stream().map(Alert::itemId).collect(Collectors.toSet()));
+    try (Recomputed again = new Recomputed()) {
+      Content item = new Content(null, words);
+      double unlike =
+          Math.max(
+              again.score(first.digest(), MatchKind.TEXT_TEXT, item, new Content(null, caption(6))),
+              again.score(
+                  first.digest(), MatchKind.TEXT_TEXT, item, new Content(null, caption(7))));
+      assertEquals(unlike, alert.scores().get(0).threshold(), 1e-5);
+    }
+    try (Explainer explainer = new Explainer(config())) {
+      Explanation explanation = explainer.explain(alert);
+      assertTrue(explanation.reproduces());
+      assertTrue(explanation.holdsUnderPublished());
+      assertTrue(explanation.underPublished().get(0).threshold() > -1);
+      double score = alert.scores().get(0).score();
+      assertFalse(explainer.explain(withThreshold(alert, score, -1)).reproduces());
+    }
+    try (Backtest backtest = new Backtest(config())) {
+      String query =
+          "{\"id\":\"q\",\"minScore\":-1,\"kinds\":[\"text-text\"],\"text\":\"" + words + "\"";
+      String unlike = ",\"unlike\":[\"" + caption(6) + "\"]";
+      assertEquals(3, matches(backtest, query + "}"));
+      assertEquals(2, matches(backtest, query + unlike + "}"));
+    }
+  }
+
+  private static long matches(Backtest backtest, String query) {
+    SimilarityQuery parsed = backtest.parse(query.getBytes(StandardCharsets.UTF_8));
+    return backtest.run(List.of(parsed), 0, List.of()).get(0).matches();
+  }
+
   @Test
   void whatIsNoLongerRetainedIsSaid() throws Exception {
     Alert alert = alerted().get("words");
@@ -164,6 +213,7 @@ class ExplainTest extends RealScoreJob {
               null,
               null,
               List.of(MatchKind.IMAGE_IMAGE),
+              null,
               0.99999,
               null,
               null,

@@ -99,6 +99,11 @@ class MatchEngineTest {
 
   private static WatchedQuery query(
       String id, long revision, String text, Double minScore, Double rate) {
+    return query(id, revision, text, minScore, rate, List.of());
+  }
+
+  private static WatchedQuery query(
+      String id, long revision, String text, Double minScore, Double rate, List<String> unlike) {
     return new WatchedQuery(
         id,
         revision,
@@ -106,6 +111,7 @@ class MatchEngineTest {
         text,
         null,
         Set.of(MatchKind.TEXT_TEXT),
+        unlike,
         minScore,
         rate,
         null);
@@ -157,6 +163,78 @@ class MatchEngineTest {
     assertEquals(2, outcome.matches().get(1).item());
   }
 
+  /** "two red dogs" is nearer to "two big dogs" than many a text, but nearer still to itself. */
+  @Test
+  void whatScoresHigherWithATextItMustBeLessLikeIsNoMatch() {
+    engine.start(load(1));
+    engine.upsert(query("any", 1, "two big dogs", 0.3), false);
+    engine.upsert(query("one", 2, "two big dogs", 0.3, null, List.of("two red dogs")), false);
+    workUntilIdle(engine);
+    Outcome outcome = engine.match(texts("two red dogs", "two big dogs", "two big old dogs"));
+    Map<Integer, List<String>> found = new TreeMap<>();
+    for (Match match : outcome.matches()) {
+      found.computeIfAbsent(match.item(), any -> new ArrayList<>()).add(match.query().id());
+    }
+    assertEquals(
+        Map.of(0, List.of("any"), 1, List.of("any", "one"), 2, List.of("any", "one")), found);
+    String digest = WordEmbedder.digest(1);
+    for (Match match : outcome.matches()) {
+      float other =
+          score(digest, match.item() == 1 ? "two big dogs" : "two big old dogs", "two red dogs");
+      assertEquals(
+          match.query().id().equals("any") ? 0.3f : Math.max(0.3f, other),
+          match.scores().get(0).threshold(),
+          1e-6,
+          match.toString());
+    }
+  }
+
+  @Test
+  void textsThatItemsMustBeLessLikeAreEmbeddedAnewWithTheQueryAndLetGoWithIt() {
+    calibrations.put(1L, calibration());
+    calibrations.put(2L, calibration());
+    engine.start(load(1));
+    List<String> unlike = List.of("two red dogs", "two old dogs", "two wet dogs", "no dogs");
+    engine.upsert(query("one", 2, "two big dogs", null, 0.01, unlike), false);
+    // Watched for by one query and not wanted by the other: one row.
+    engine.upsert(query("red", 3, "two red dogs", null, 0.01), false);
+    workUntilIdle(engine);
+    assertEquals(5, table.size(MatchKind.Side.TEXT));
+    engine.switchTo(WordEmbedder.version(2));
+    workUntilIdle(engine);
+    assertEquals(WordEmbedder.version(2), engine.serving());
+    List<Match> matches = engine.match(texts("two red dogs", "two big dogs")).matches();
+    // "two big dogs" is near enough to "two red dogs", but not the other way round.
+    assertEquals(
+        List.of("0 red", "1 one", "1 red"),
+        matches.stream().map(m -> m.item() + " " + m.query().id()).toList());
+    assertEquals(
+        Math.max(
+            0.5f,
+            unlike.stream()
+                .map(text -> score(WordEmbedder.digest(2), "two big dogs", text))
+                .reduce(-1f, Math::max)),
+        matches.get(1).scores().get(0).threshold(),
+        1e-6);
+    // Once it is not named any more it must not count any more.
+    engine.upsert(query("one", 4, "two big dogs", -1.0), false);
+    workUntilIdle(engine);
+    assertEquals(2, table.size(MatchKind.Side.TEXT));
+    assertEquals(2, engine.match(texts("two red dogs")).matches().size());
+    engine.remove("red");
+    engine.remove("one");
+    assertEquals(0, table.size(MatchKind.Side.TEXT));
+  }
+
+  @Test
+  void aTextToBeLessLikeThatCannotBeEmbeddedRefusesTheQueryWithTheReason() {
+    engine.start(load(1));
+    engine.upsert(query("one", 1, "two big dogs", 0.3, null, List.of("unreadable")), false);
+    workUntilIdle(engine);
+    assertEquals(0, engine.activeQueries());
+    assertTrue(events.refused.get("one").contains("unreadable"), events.refused.toString());
+  }
+
   @Test
   void comparesOnlyTheKindsAQueryAsksFor() {
     engine.start(load(1));
@@ -169,6 +247,7 @@ class MatchEngineTest {
             "a picture",
             picture,
             Set.of(MatchKind.IMAGE_IMAGE, MatchKind.IMAGE_TEXT),
+            List.of(),
             0.9,
             null,
             null),

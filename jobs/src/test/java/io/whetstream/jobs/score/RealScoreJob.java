@@ -190,11 +190,28 @@ abstract class RealScoreJob {
   }
 
   void query(String id, String text, byte[] image, MatchKind kind, double minScore) {
+    query(id, text, image, kind, minScore, List.of());
+  }
+
+  void query(
+      String id, String text, byte[] image, MatchKind kind, double minScore, List<String> unlike) {
     send(
         topics.queries(),
         RecordType.QUERY,
         new SimilarityQuery(
-            id, text, null, null, List.of(kind), minScore, null, null, true, 1, image, null));
+            id,
+            text,
+            null,
+            null,
+            List.of(kind),
+            unlike,
+            minScore,
+            null,
+            null,
+            true,
+            1,
+            image,
+            null));
   }
 
   void item(String id, byte[] image, String text, long time) {

@@ -101,6 +101,7 @@ class SavepointCompatibilityTest extends RealScoreJob {
             null,
             List.of(MatchKind.TEXT_TEXT),
             null,
+            null,
             0.001,
             null,
             true,

@@ -247,7 +247,7 @@ class ScoreJobTest extends RealScoreJob {
         topics.queries(),
         RecordType.QUERY,
         new SimilarityQuery(
-            "rate", "a cat", null, null, List.of(), null, 0.001, null, true, 1, null, null));
+            "rate", "a cat", null, null, List.of(), null, null, 0.001, null, true, 1, null, null));
     query("good", "a cat", null, MatchKind.TEXT_TEXT, 0.5);
     cluster.flush();
     JobID job = submit(config());

@@ -31,7 +31,7 @@ import java.util.List;
  */
 final class TrainedAdapters {
   /** Pairs seen by each of them. */
-  static final List<Integer> PAIRS = List.of(8_192, 14_336, 20_480);
+  static final List<Integer> PAIRS = List.of(20_480, 30_720, 40_960);
 
   private static final int BATCH = 64;
   private static final SceneGenerator SCENES = new SceneGenerator(1001, SceneLook.STANDARD);

@@ -67,6 +67,7 @@ final class WordParts implements ScoreParts {
         parts[1],
         null,
         Set.of(MatchKind.TEXT_TEXT),
+        List.of(),
         Double.valueOf(parts[0]),
         null,
         null);

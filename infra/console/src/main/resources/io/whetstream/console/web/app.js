@@ -354,14 +354,15 @@ function queryRow(q, status, found) {
       : status.state === "ACCEPTED" || status.state === "RELEASED" ? ["watching", "good"]
         : status.state === "QUARANTINED" ? ["quarantined", "warn"]
           : [status.state.toLowerCase(), "bad"];
-  const again = { id: q.id, text: q.text, kinds: q.kinds, minScore: q.minScore,
+  const again = { id: q.id, text: q.text, kinds: q.kinds, unlike: q.unlike, minScore: q.minScore,
     maxFalsePositiveRate: q.maxFalsePositiveRate,
     coolDownSeconds: q.coolDownMillis === null ? null : q.coolDownMillis / 1000, enabled: !q.enabled };
   return h("li", { "data-query": q.id },
     h("span", { class: "qt" }, q.text || q.id),
     h("span", { class: "qm meta" },
       h("span", { class: "pill " + word[1] }, word[0]), " " + q.id +
-      (q.image ? " · with image" : "") + " · " + asked + effective +
+      (q.image ? " · with image" : "") +
+      (q.unlike.length ? " · unlike " + q.unlike.join(" / ") : "") + " · " + asked + effective +
       (found ? " · " + found + (found === 1 ? " alert" : " alerts") : "") +
       (status && status.reason ? " · " + status.reason : "")),
     h("span", { class: "qb" },
@@ -565,6 +566,7 @@ function editQuery(q) {
   if (q) {
     form.elements.id.value = q.id;
     form.elements.text.value = q.text || "";
+    form.elements.unlike.value = q.unlike.join("\n");
     const byScore = q.minScore !== null;
     form.elements.mode.value = byScore ? "score" : "rate";
     form.elements[byScore ? "score" : "rate"].value = byScore ? q.minScore : q.maxFalsePositiveRate;
@@ -589,6 +591,7 @@ $("queryform").addEventListener("submit", async (event) => {
   try {
     const body = { id: form.id.value };
     if (form.text.value.trim()) body.text = form.text.value;
+    body.unlike = form.unlike.value.split("\n").filter((line) => line.trim());
     if (form.image.files.length) body.image = await base64(form.image.files[0]);
     if (form.mode.value === "score") body.minScore = Number(form.score.value);
     else body.maxFalsePositiveRate = Number(form.rate.value);

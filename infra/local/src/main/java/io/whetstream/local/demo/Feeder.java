@@ -110,6 +110,7 @@ final class Feeder implements AutoCloseable {
                   ? List.of(MatchKind.IMAGE_TEXT)
                   : List.of(MatchKind.IMAGE_TEXT, MatchKind.IMAGE_IMAGE),
               null,
+              null,
               maxFalsePositiveRate,
               0L,
               true,
