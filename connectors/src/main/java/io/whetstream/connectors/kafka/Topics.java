@@ -19,7 +19,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
-import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.TopicExistsException;
 
 /**
@@ -28,7 +28,7 @@ import org.apache.kafka.common.errors.TopicExistsException;
  * @param prefix put before every name; may be empty
  */
 public record Topics(String prefix) implements Serializable {
-  private static final Duration VISIBLE_WITHIN = Duration.ofSeconds(20);
+  private static final Duration SERVED_WITHIN = Duration.ofSeconds(20);
 
   /** Largest record of {@code pairs}, {@code items} and {@code queries}, in bytes. */
   public static final int MAX_RECORD_BYTES = 8 << 20;
@@ -192,34 +192,29 @@ public record Topics(String prefix) implements Serializable {
         // Another has just created it.
       }
     }
-    try {
-      // Only a partition's leader knows its end; the client asks until there is one.
-      await(admin.listOffsets(partitions).all());
-    } catch (TimeoutException e) {
-      throw new BadInputException(
-          "the brokers took the topics "
-              + created
-              + " but do not serve them; look at their logs: "
-              + e.getMessage(),
-          e);
-    }
-    awaitVisible(admin, created);
-    return created;
-  }
-
-  /** Any broker lists them, not only the one that was asked. */
-  private static void awaitVisible(Admin admin, Collection<String> created) {
-    long deadline = System.nanoTime() + VISIBLE_WITHIN.toNanos();
-    while (!await(admin.listTopics().names()).containsAll(created)) {
+    long deadline = System.nanoTime() + SERVED_WITHIN.toNanos();
+    while (!areServed(admin, created, partitions)) {
       if (System.nanoTime() > deadline) {
         throw new BadInputException(
             "the brokers took the topics "
                 + created
-                + " but do not list them after "
-                + VISIBLE_WITHIN.toSeconds()
+                + " but do not serve them after "
+                + SERVED_WITHIN.toSeconds()
                 + " s; look at their logs");
       }
       Thread.onSpinWait();
+    }
+    return created;
+  }
+
+  private static boolean areServed(
+      Admin admin, Collection<String> topics, Map<TopicPartition, OffsetSpec> partitions) {
+    try {
+      // Only a partition's leader knows its end.
+      await(admin.listOffsets(partitions).all());
+      return await(admin.listTopics().names()).containsAll(topics);
+    } catch (RetriableException e) {
+      return false;
     }
   }
 
