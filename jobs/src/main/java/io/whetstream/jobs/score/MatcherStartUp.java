@@ -1,5 +1,7 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.BadInputException;
+import java.time.Duration;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -22,11 +24,18 @@ final class MatcherStartUp {
   private static final Logger LOGGER = LoggerFactory.getLogger(MatcherStartUp.class);
   private static final long IDLE_POLL_NANOS = 1_000_000;
 
+  /** An adapter that could not be read for another reason than its own is tried again after. */
+  private static final Duration RETRY = Duration.ofSeconds(5);
+
+  /** What other subtasks embed is waited for as long as some of it comes within this time. */
+  private static final Duration STALL = Duration.ofSeconds(60);
+
   private final ScoreConfig config;
   private final ScoreParts parts;
   private final List<MatcherState> restored;
   private final ControlInput control;
   private final Set<String> refused = new HashSet<>();
+  private boolean worthAnotherAttempt;
 
   /**
    * @param restored states of all subtasks from a checkpoint; empty at a fresh start
@@ -98,8 +107,10 @@ final class MatcherStartUp {
     LOGGER.info("no usable adapter is announced yet: waiting before the first item");
     List<AdapterVersion> unusable = control.feed().newestFirst();
     AdapterVersion before = control.wanted();
+    long since = System.nanoTime();
     while (unusable.equals(control.feed().newestFirst())
-        && Objects.equals(before, control.wanted())) {
+        && Objects.equals(before, control.wanted())
+        && !(worthAnotherAttempt && System.nanoTime() - since > RETRY.toNanos())) {
       orders.poll(read -> control.order(ControlRecord.of(read)));
       adapters.poll(read -> control.announcement(ControlRecord.of(read)));
     }
@@ -110,6 +121,7 @@ final class MatcherStartUp {
   /** The adapter to begin with, or null if none can be used. */
   private LoadedAdapter firstAdapter(AdapterVersion servedBefore) throws InterruptedException {
     refused.clear();
+    worthAnotherAttempt = false;
     Set<AdapterVersion> candidates = new LinkedHashSet<>();
     if (control.feed().pinned() != null) {
       candidates.add(control.wanted());
@@ -134,6 +146,8 @@ final class MatcherStartUp {
         throw e;
       } catch (Exception e) {
         failed = failed == null ? candidate : failed;
+        // A damaged adapter stays one; a store that did not answer may do so next time.
+        worthAnotherAttempt |= !(e instanceof BadInputException);
         refused.add(candidate.digest());
         control.refuseAdapter(candidate, Reasons.of(e));
       }
@@ -171,10 +185,19 @@ final class MatcherStartUp {
 
   private void embedWatchlist() throws InterruptedException {
     MatchEngine engine = control.engine();
+    long lastProgress = System.nanoTime();
     while (engine.pendingQueries() > 0) {
       int left = engine.pendingQueries();
       engine.work();
-      if (left == engine.pendingQueries()) {
+      if (left > engine.pendingQueries()) {
+        lastProgress = System.nanoTime();
+      } else if (System.nanoTime() - lastProgress > STALL.toNanos()) {
+        throw new IllegalStateException(
+            left
+                + " queries wait for vectors that other subtasks of this process took on "
+                + STALL.toSeconds()
+                + " s ago");
+      } else {
         // The rest is being embedded by other subtasks of this process.
         LockSupport.parkNanos(IDLE_POLL_NANOS);
         if (Thread.interrupted()) {

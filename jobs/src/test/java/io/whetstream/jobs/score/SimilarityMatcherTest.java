@@ -3,6 +3,7 @@ package io.whetstream.jobs.score;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.format.RecordType;
@@ -344,6 +345,21 @@ class SimilarityMatcherTest {
     awaitAlerts(20 * QUERIES);
     cluster.cancel(job);
     assertTrue(alerts().stream().allMatch(alert -> alert[2].equals("5")));
+  }
+
+  /** Each subtask asks once in vain; nothing is announced after that. */
+  @Test
+  void aRegistryThatDoesNotAnswerIsAskedAgainBeforeTheFirstItem() throws Exception {
+    sendQueries();
+    announce(1);
+    sendItems(0, 20);
+    WordParts.STORE_FAILURES.set(2);
+    JobID job = submit(config(), true, null);
+    awaitAlerts(20 * QUERIES);
+    assertEquals(0, WordParts.STORE_FAILURES.get());
+    assertNull(cluster.flink().getExecutionGraph(job).get().getFailureInfo());
+    cluster.cancel(job);
+    assertRight(alerts(), QUERIES);
   }
 
   @Test

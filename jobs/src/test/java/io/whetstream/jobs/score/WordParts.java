@@ -5,18 +5,24 @@ import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * Records of the matcher's own tests, plain text: queries {@code minScore|text}, announcements
- * {@code n}, control {@code rollback n}, {@code resume} or {@code resume n after}. Adapters with a
- * negative number are corrupt.
+ * {@code n}, control {@code rollback n}, {@code resume} or {@code resume n after}. Adapters
+ * numbered from 1000 on are corrupt.
  */
 final class WordParts implements ScoreParts {
   private static final long serialVersionUID = 1L;
+
+  /** How many adapters cannot be read because of the store; in the process of the test. */
+  static final AtomicInteger STORE_FAILURES = new AtomicInteger();
 
   private final String prefix;
 
@@ -35,6 +41,9 @@ final class WordParts implements ScoreParts {
     return wanted -> {
       if (wanted.n() >= 1000) {
         throw new BadInputException("adapter " + wanted.n() + " is corrupt");
+      }
+      if (STORE_FAILURES.getAndUpdate(n -> Math.max(0, n - 1)) > 0) {
+        throw new UncheckedIOException(new IOException("the store does not answer"));
       }
       return new LoadedAdapter(wanted, words.handle(wanted.digest()), Calibration.NONE);
     };
