@@ -27,8 +27,8 @@ final class MatcherStartUp {
   /** An adapter that could not be read for another reason than its own is tried again after. */
   private static final Duration RETRY = Duration.ofSeconds(5);
 
-  /** What other subtasks embed is waited for as long as some of it comes within this time. */
-  private static final Duration STALL = Duration.ofSeconds(60);
+  /** What other subtasks embed, a slice at a time, is waited for this long and no longer. */
+  private static final Duration STALL = Duration.ofMinutes(10);
 
   private final ScoreConfig config;
   private final ScoreParts parts;
@@ -195,8 +195,8 @@ final class MatcherStartUp {
         throw new IllegalStateException(
             left
                 + " queries wait for vectors that other subtasks of this process took on "
-                + STALL.toSeconds()
-                + " s ago");
+                + STALL.toMinutes()
+                + " minutes ago");
       } else {
         // The rest is being embedded by other subtasks of this process.
         LockSupport.parkNanos(IDLE_POLL_NANOS);

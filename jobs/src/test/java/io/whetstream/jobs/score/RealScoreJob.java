@@ -44,12 +44,9 @@ import org.junit.jupiter.api.io.TempDir;
 /** The whole job on a real broker and cluster, with RocksDB and ONNX Runtime on a small model. */
 @Timeout(300)
 abstract class RealScoreJob {
-  /** A failure names what the jobs were doing. */
   @RegisterExtension
   static final TestExecutionExceptionHandler EXPLAINED =
-      (test, failure) -> {
-        throw new AssertionError(failure + RealScoreJob.cluster.unfinishedJobs(), failure);
-      };
+      ScoreCluster.explaining(() -> RealScoreJob.cluster);
 
   @TempDir static Path directory;
   static ScoreCluster cluster;

@@ -14,6 +14,7 @@ import java.util.Properties;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.Configuration;
@@ -33,6 +34,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 
 /** A Kafka broker and a Flink cluster with RocksDB in this process. */
 final class ScoreCluster implements AutoCloseable {
@@ -197,6 +199,13 @@ final class ScoreCluster implements AutoCloseable {
         cancel(job.getJobId());
       }
     }
+  }
+
+  /** A failure names what the jobs were doing. */
+  static TestExecutionExceptionHandler explaining(Supplier<ScoreCluster> cluster) {
+    return (test, failure) -> {
+      throw new AssertionError(failure + cluster.get().unfinishedJobs(), failure);
+    };
   }
 
   /** What jobs that have not ended were doing when a test fails: states, failure, stacks. */

@@ -42,12 +42,18 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The matcher between a real broker and a real cluster; words stand for the model. */
 @Timeout(300)
 class SimilarityMatcherTest {
   private static final int QUERIES = 60;
+
+  @RegisterExtension
+  static final TestExecutionExceptionHandler EXPLAINED =
+      ScoreCluster.explaining(() -> SimilarityMatcherTest.cluster);
 
   @TempDir static Path directory;
   private static ScoreCluster cluster;
