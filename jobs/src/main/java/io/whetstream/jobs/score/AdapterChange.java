@@ -2,6 +2,8 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
+import java.io.UncheckedIOException;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -11,9 +13,12 @@ import java.util.function.BiConsumer;
 /**
  * The way to the next adapter: it is asked for, read and verified in the background, and then the
  * watchlist is embedded under it, a slice at a time. One at a time; of those asked for meanwhile
- * only the last waits. One thread.
+ * only the last waits. One that is damaged is given up; one whose store did not answer is asked for
+ * again after {@link #RETRY}, unless another is wanted by then. One thread.
  */
 final class AdapterChange {
+  static final Duration RETRY = Duration.ofSeconds(5);
+
   private final WatchlistTable table;
   private final RowEmbedder rows;
   private final LoadedAdapter.Loader loader;
@@ -21,6 +26,10 @@ final class AdapterChange {
   private final BiConsumer<AdapterVersion, String> refused;
 
   private AdapterVersion waiting;
+
+  /** {@link System#nanoTime} before which what waits is not begun. */
+  private long notBefore;
+
   private AdapterVersion loadingVersion;
   private CompletableFuture<LoadedAdapter> loading;
   private LoadedAdapter loaded;
@@ -60,6 +69,7 @@ final class AdapterChange {
   /** Asks for an adapter after the one under way, if any. */
   void ask(AdapterVersion version) {
     waiting = version;
+    notBefore = System.nanoTime();
   }
 
   /** Gives up everything. */
@@ -101,6 +111,10 @@ final class AdapterChange {
         loaded = loading.join();
       } catch (CompletionException e) {
         refused.accept(loadingVersion, Reasons.of(e));
+        if (waiting == null && e.getCause() instanceof UncheckedIOException) {
+          waiting = loadingVersion;
+          notBefore = System.nanoTime() + RETRY.toNanos();
+        }
       }
       loading = null;
       loadingVersion = null;
@@ -115,6 +129,9 @@ final class AdapterChange {
 
   private void begin(AdapterVersion serving) {
     if (waiting == null || loading != null || loaded != null || target != null) {
+      return;
+    }
+    if (System.nanoTime() - notBefore < 0) {
       return;
     }
     AdapterVersion wanted = waiting;

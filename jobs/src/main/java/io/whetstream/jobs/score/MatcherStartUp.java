@@ -1,6 +1,6 @@
 package io.whetstream.jobs.score;
 
-import io.whetstream.model.BadInputException;
+import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -23,9 +23,6 @@ import org.slf4j.LoggerFactory;
 final class MatcherStartUp {
   private static final Logger LOGGER = LoggerFactory.getLogger(MatcherStartUp.class);
   private static final long IDLE_POLL_NANOS = 1_000_000;
-
-  /** An adapter that could not be read for another reason than its own is tried again after. */
-  private static final Duration RETRY = Duration.ofSeconds(5);
 
   /** What other subtasks embed, a slice at a time, is waited for this long and no longer. */
   private static final Duration STALL = Duration.ofMinutes(10);
@@ -110,7 +107,7 @@ final class MatcherStartUp {
     long since = System.nanoTime();
     while (unusable.equals(control.feed().newestFirst())
         && Objects.equals(before, control.wanted())
-        && !(worthAnotherAttempt && System.nanoTime() - since > RETRY.toNanos())) {
+        && !(worthAnotherAttempt && System.nanoTime() - since > AdapterChange.RETRY.toNanos())) {
       orders.poll(read -> control.order(ControlRecord.of(read)));
       adapters.poll(read -> control.announcement(ControlRecord.of(read)));
     }
@@ -147,7 +144,7 @@ final class MatcherStartUp {
       } catch (Exception e) {
         failed = failed == null ? candidate : failed;
         // A damaged adapter stays one; a store that did not answer may do so next time.
-        worthAnotherAttempt |= !(e instanceof BadInputException);
+        worthAnotherAttempt |= e instanceof UncheckedIOException;
         refused.add(candidate.digest());
         control.refuseAdapter(candidate, Reasons.of(e));
       }

@@ -13,6 +13,8 @@ import io.whetstream.jobs.score.MatchEngine.Outcome;
 import io.whetstream.jobs.score.MatchEngine.Prepared;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,6 +26,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -36,6 +39,7 @@ class MatchEngineTest {
   private final MatrixProduct product = new MatrixProduct(WordEmbedder.DIMENSION);
   private final Map<Long, Calibration> calibrations = new HashMap<>();
   private final Set<Long> corrupt = new HashSet<>();
+  private final Set<Long> notAnswered = new HashSet<>();
   private final Recorder events = new Recorder();
   private VectorSpill spill;
   private final MatchEngine engine = newEngine(events);
@@ -77,6 +81,9 @@ class MatchEngineTest {
   private LoadedAdapter load(long n) {
     if (corrupt.contains(n)) {
       throw new BadInputException("a bit is wrong");
+    }
+    if (notAnswered.remove(n)) {
+      throw new UncheckedIOException("the store does not answer", new IOException());
     }
     AdapterVersion version = WordEmbedder.version(n);
     return new LoadedAdapter(
@@ -355,6 +362,35 @@ class MatchEngineTest {
     assertEquals(
         20 + 1, embedder.embeddedTexts.get(), "the second subtask embeds its item, nothing else");
     second.close();
+  }
+
+  @Test
+  void anAdapterWhoseStoreDoesNotAnswerIsAskedForAgainAndTheOldOneServesMeanwhile() {
+    notAnswered.add(2L);
+    engine.start(load(1));
+    engine.upsert(query("q", 1, "dogs", 0.9), false);
+    engine.switchTo(WordEmbedder.version(2));
+    for (int i = 0; i < 100; i++) {
+      engine.work();
+    }
+    assertEquals(1, engine.serving().n());
+    assertEquals(1, engine.match(texts("dogs")).matches().size());
+    assertEquals("the store does not answer", events.refusedAdapters.get(WordEmbedder.version(2)));
+    long end = System.nanoTime() + 4 * AdapterChange.RETRY.toNanos();
+    while (engine.hasWork() && System.nanoTime() < end) {
+      engine.work();
+      LockSupport.parkNanos(1_000_000);
+    }
+    assertEquals(2, engine.serving().n());
+
+    // Another one that is wanted does not wait for that.
+    notAnswered.add(3L);
+    engine.switchTo(WordEmbedder.version(3));
+    engine.work();
+    engine.work();
+    engine.switchTo(WordEmbedder.version(4));
+    workUntilIdle(engine);
+    assertEquals(4, engine.serving().n());
   }
 
   @Test
