@@ -92,13 +92,14 @@ public final class EmbeddedKafka implements AutoCloseable {
     }
     RuntimeException last = null;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-      // A free port may be taken by another process before the broker binds it: then try another.
+      // A free port, the controller's among them, may be taken by another process before the broker
+      // binds it: then try another.
       int broker = port == 0 ? freePort() : port;
       try {
         return new EmbeddedKafka(absolute, broker, launch(absolute, broker, overrides));
       } catch (RuntimeException e) {
         last = e;
-        if (port != 0 || !isBindFailure(e)) {
+        if (!isBindFailure(e) || (port != 0 && !isFree(port))) {
           break;
         }
       }
@@ -145,6 +146,10 @@ public final class EmbeddedKafka implements AutoCloseable {
 
   private static KafkaRaftServer launch(Path dataDir, int port, Map<String, String> overrides) {
     int controllerPort = freePort();
+    while (controllerPort == port) {
+      // The broker's port is free too as long as the broker has not bound it.
+      controllerPort = freePort();
+    }
     Properties properties = properties(dataDir, port, controllerPort);
     overrides.forEach(
         (key, value) ->
