@@ -109,8 +109,9 @@ public final class Explainer implements AutoCloseable {
     boolean reproduces = true;
     try (Embedder.Adapter adapter = then.adapter()) {
       for (Alert.Score score : alert.scores()) {
-        double again = score(adapter, score.kind(), item, watched);
-        double unlike = unlike(adapter, score.kind(), item, watched);
+        float[] vector = vector(adapter, score.kind(), item);
+        double again = score(adapter, score.kind(), vector, watched);
+        double unlike = unlike(adapter, score.kind(), vector, watched);
         reproduces &=
             Math.abs(again - score.score()) <= Explanation.TOLERANCE
                 && unlike <= score.threshold() + Explanation.TOLERANCE;
@@ -128,11 +129,12 @@ public final class Explainer implements AutoCloseable {
     boolean holds = false;
     try (Embedder.Adapter adapter = now.adapter()) {
       for (Alert.Score score : alert.scores()) {
-        double again = score(adapter, score.kind(), item, watched);
+        float[] vector = vector(adapter, score.kind(), item);
+        double again = score(adapter, score.kind(), vector, watched);
         double threshold =
             Math.max(
                 threshold(now.calibration(), score.kind(), watched),
-                unlike(adapter, score.kind(), item, watched));
+                unlike(adapter, score.kind(), vector, watched));
         Verdict verdict = Explanation.verdict(again, threshold);
         holds |= verdict == Verdict.HOLDS || verdict == Verdict.TIE;
         underPublished.add(
@@ -158,21 +160,21 @@ public final class Explainer implements AutoCloseable {
         "not retained: the " + what + " at " + at + " is no longer what the alert was made of");
   }
 
-  private double score(Embedder.Adapter adapter, MatchKind kind, Item item, WatchedQuery query) {
+  private double score(Embedder.Adapter adapter, MatchKind kind, float[] item, WatchedQuery query) {
     return MatchEngine.dot(
-        vector(adapter, kind, item),
+        item,
         kind.querySide() == Side.IMAGE
             ? image(adapter, query.image(), "the alert's query")
             : text(adapter, query.text()));
   }
 
   /** The highest score with a text that the item must be less like. */
-  private double unlike(Embedder.Adapter adapter, MatchKind kind, Item item, WatchedQuery query) {
+  private double unlike(
+      Embedder.Adapter adapter, MatchKind kind, float[] item, WatchedQuery query) {
     double highest = Double.NEGATIVE_INFINITY;
     if (kind.querySide() == Side.TEXT) {
       for (String other : query.unlike()) {
-        highest =
-            Math.max(highest, MatchEngine.dot(vector(adapter, kind, item), text(adapter, other)));
+        highest = Math.max(highest, MatchEngine.dot(item, text(adapter, other)));
       }
     }
     return highest;

@@ -144,8 +144,11 @@ final class MatcherStartUp {
       } catch (Exception e) {
         failed = failed == null ? candidate : failed;
         // A damaged adapter stays one; a store that did not answer may do so next time.
-        worthAnotherAttempt |= e instanceof UncheckedIOException;
-        refused.add(candidate.digest());
+        if (e instanceof UncheckedIOException) {
+          worthAnotherAttempt = true;
+        } else {
+          refused.add(candidate.digest());
+        }
         control.refuseAdapter(candidate, Reasons.of(e));
       }
     }

@@ -368,6 +368,19 @@ class SimilarityMatcherTest {
     assertRight(alerts(), QUERIES);
   }
 
+  /** It starts with the one before; nothing is announced after that. */
+  @Test
+  void anAdapterThatTheRegistryDidNotGiveAtTheStartServesWhenItDoes() throws Exception {
+    sendQueries();
+    announce(1);
+    announce(2);
+    WordParts.STORE_FAILURES.set(1);
+    JobID job = submit(config("parallelism=1"), true, null);
+    awaitServing("2", 0);
+    assertEquals(0, WordParts.STORE_FAILURES.get());
+    cluster.cancel(job);
+  }
+
   @Test
   void withStartWithBaseItemsAreMatchedBeforeThereIsAnAdapter() throws Exception {
     sendQueries();
