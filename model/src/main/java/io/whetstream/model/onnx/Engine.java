@@ -33,6 +33,7 @@ final class Engine {
   private static final Map<Key, Engine> OPEN = new HashMap<>();
 
   private final ModelConfig config;
+  private final boolean int8;
   private final OrtEnvironment environment;
   private final OrtSession vision;
   private final OrtSession decoder;
@@ -58,6 +59,7 @@ final class Engine {
 
   private Engine(Key key, Checkpoint checkpoint, ScorerOptions options) {
     config = checkpoint.config();
+    int8 = options.int8();
     environment = OnnxRuntime.environment();
     OnnxExporter exporter = new OnnxExporter(checkpoint, options.int8());
     Path directory =
@@ -152,6 +154,10 @@ final class Engine {
 
   ModelConfig config() {
     return config;
+  }
+
+  boolean int8() {
+    return int8;
   }
 
   References references() {

@@ -170,17 +170,17 @@ final class GraphBuilder {
   }
 
   /**
-   * An empty float initializer that a run may override: it is an input too.
+   * An empty initializer that a run may override: it is an input too.
    *
    * @param shape dimensions; the one that varies is a name, the others are numbers
    */
-  String overridable(String name, Object... shape) {
+  String overridable(String name, int type, Object... shape) {
     long[] empty = new long[shape.length];
     for (int i = 0; i < shape.length; i++) {
       empty[i] = shape[i] instanceof Number fixed ? fixed.longValue() : 0;
     }
-    initializers.message(5, tensor(name, FLOAT, empty).bytes(9, new byte[0]));
-    return input(name, FLOAT, shape);
+    initializers.message(5, tensor(name, type, empty).bytes(9, new byte[0]));
+    return input(name, type, shape);
   }
 
   String input(String name, int type, Object... shape) {

@@ -9,6 +9,8 @@ import io.whetstream.model.checkpoint.TextConfig;
 import io.whetstream.model.checkpoint.VisionConfig;
 import io.whetstream.model.lvlm.RotaryTable;
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.TreeMap;
 
 /**
@@ -19,13 +21,14 @@ import java.util.TreeMap;
  *
  * <ul>
  *   <li>{@code <module>.lora_A} [in, r] and {@code <module>.lora_B} [r, out], the latter with the
- *       scaling folded in; modules by canonical name
+ *       scaling folded in; modules by canonical name. In 8 bit the former is signed bytes, and the
+ *       scale of each of its columns is folded into the latter too
  *   <li>{@code soft_prompt.image} [K, d] and {@code soft_prompt.text} [K, d]
  * </ul>
  */
 public final class OnnxExporter {
   /** Changes whenever a graph changes for the same checkpoint. */
-  public static final int VERSION = 5;
+  public static final int VERSION = 6;
 
   static final String BASE_DIGEST = "whetstream.base_digest";
   static final String EXPORTER_VERSION = "whetstream.exporter_version";
@@ -48,6 +51,12 @@ public final class OnnxExporter {
     TEXT
   }
 
+  private static final String QUICK_GELU = "quick_gelu";
+  private static final float QUICK_GELU_SLOPE = 1.702f;
+
+  /** Activations are unsigned bytes around it: signed times signed has no fast kernel. */
+  private static final int ZERO_POINT = 128;
+
   private final Checkpoint checkpoint;
   private final ModelConfig config;
   private final WeightFiles files;
@@ -56,8 +65,8 @@ public final class OnnxExporter {
   /**
    * @param int8 whether linear layers multiply in 8-bit integers: weights symmetric per output
    *     channel, activations symmetric per token, so that a row's result does not depend on its
-   *     neighbours. LoRA, attention and norms stay in 32 bit. Such a graph uses an operator that
-   *     only ONNX Runtime has, and only on the CPU
+   *     neighbours. LoRA's A is like such a layer; its B, attention and norms stay in 32 bit. Such
+   *     a graph uses an operator that only ONNX Runtime has, and only on the CPU
    */
   public OnnxExporter(Checkpoint checkpoint, boolean int8) {
     this.checkpoint = checkpoint;
@@ -87,9 +96,13 @@ public final class OnnxExporter {
    */
   private record Scaled(String unscaled, String factor) {}
 
+  /** A matrix as unsigned bytes around {@link #ZERO_POINT}, and its rows' scales, [.., 1]. */
+  private record Quantised(String bytes, String scale) {}
+
   private final class Builder {
     private final GraphBuilder g = new GraphBuilder();
     private final RotaryTable rotary = RotaryTable.of(config.text());
+    private final Map<String, Quantised> quantised = new HashMap<>();
     private String rowsByTokens;
 
     byte[] build(Graph graph) {
@@ -148,20 +161,28 @@ public final class OnnxExporter {
       return g.node("Cast", GraphBuilder.attributes().integer("to", type), value);
     }
 
-    private String linear(String x, String name, boolean bias) {
-      String y = values(linear(new Scaled(x, null), name));
-      return bias ? g.node("Add", y, weight(name + ".bias")) : y;
+    /** Of a linear layer, [in, out]. */
+    private String transposed(String name) {
+      return g.node(
+          "Transpose", GraphBuilder.attributes().integers("perm", 1, 0), weight(name + ".weight"));
+    }
+
+    private String linear(String x, String name) {
+      return values(linear(new Scaled(x, null), name));
     }
 
     private Scaled linear(Scaled x, String name) {
-      String transposed =
-          g.node(
-              "Transpose",
-              GraphBuilder.attributes().integers("perm", 1, 0),
-              weight(name + ".weight"));
+      return multiply(x, transposed(name), inputs(name));
+    }
+
+    private long inputs(String linear) {
+      return checkpoint.info(linear + ".weight").shape()[1];
+    }
+
+    private Scaled multiply(Scaled x, String weight, long inputs) {
       return int8
-          ? multiplyInt8(x, transposed, checkpoint.info(name + ".weight").shape()[1])
-          : new Scaled(g.node("MatMul", values(x), transposed), null);
+          ? multiplyInt8(x, weight, inputs)
+          : new Scaled(g.node("MatMul", values(x), weight), null);
     }
 
     private String values(Scaled x) {
@@ -174,36 +195,54 @@ public final class OnnxExporter {
      */
     private Scaled multiplyInt8(Scaled scaled, String weight, long inputs) {
       String x = scaled.unscaled;
-      String columnScale = scale(weight, 0);
+      String columnScale =
+          g.node("Div", g.node("Max", largest(weight, 0), g.scalar(1e-12f)), g.scalar(127f));
       String columns = cast(g.node("Round", g.node("Div", weight, columnScale)), GraphBuilder.INT8);
-      String rowScale = scale(x, -1);
-      // Activations are stored as unsigned bytes around 128: signed times signed has no fast
-      // kernel.
-      String zero = g.scalarByte(GraphBuilder.UINT8, 128);
-      String zeros = g.node("Expand", zero, g.node("Shape", rowScale));
-      String rows =
-          g.node(
-              "QuantizeLinear",
-              GraphBuilder.attributes().integer("axis", -1).integer("block_size", inputs),
-              x,
-              rowScale,
-              zeros);
-      String scales = g.node("Squeeze", columnScale, g.constant(0));
-      String product =
-          g.contributed("MatMulIntegerToFloat", rows, columns, g.scalar(1f), scales, zero);
+      Quantised rows = quantised(x, inputs);
+      String product = multiply(rows, columns, g.node("Squeeze", columnScale, g.constant(0)));
       return new Scaled(
-          product, scaled.factor == null ? rowScale : g.node("Mul", rowScale, scaled.factor));
+          product, scaled.factor == null ? rows.scale : g.node("Mul", rows.scale, scaled.factor));
+    }
+
+    /** Rows in 8 bit, each with a scale of its own; made once for each matrix. */
+    private Quantised quantised(String x, long inputs) {
+      return quantised.computeIfAbsent(
+          x,
+          key -> {
+            // A row of zeros has scale 0: whatever its bytes are then, its products are 0.
+            String scale = g.node("Div", largest(x, -1), g.scalar(127f));
+            String zeros =
+                g.node(
+                    "Expand", g.scalarByte(GraphBuilder.UINT8, ZERO_POINT), g.node("Shape", scale));
+            String bytes =
+                g.node(
+                    "QuantizeLinear",
+                    GraphBuilder.attributes().integer("axis", -1).integer("block_size", inputs),
+                    x,
+                    scale,
+                    zeros);
+            return new Quantised(bytes, scale);
+          });
+    }
+
+    /** The product without the rows' scales. */
+    private String multiply(Quantised rows, String columns, String columnScales) {
+      return g.contributed(
+          "MatMulIntegerToFloat",
+          rows.bytes,
+          columns,
+          g.scalar(1f),
+          columnScales,
+          g.scalarByte(GraphBuilder.UINT8, ZERO_POINT));
     }
 
     /**
-     * Largest magnitude along an axis over 127, never 0. Both ends are looked for, because that
-     * writes no second tensor as magnitudes would be.
+     * Largest magnitude along an axis, which is kept with length 1. Both ends are looked for,
+     * because that writes no second tensor as magnitudes would be.
      */
-    private String scale(String value, int axis) {
-      String highest = reduce("ReduceMax", value, axis);
-      String lowest = reduce("ReduceMin", value, axis);
-      String largest = g.node("Max", highest, g.node("Neg", lowest), g.scalar(1e-12f));
-      return g.node("Div", largest, g.scalar(127f));
+    private String largest(String value, int axis) {
+      return g.node(
+          "Max", reduce("ReduceMax", value, axis), g.node("Neg", reduce("ReduceMin", value, axis)));
     }
 
     /** Over one axis, which is kept with length 1. */
@@ -214,8 +253,8 @@ public final class OnnxExporter {
 
     private String activation(String name, String x) {
       return switch (name) {
-        case "quick_gelu" ->
-            g.node("Mul", x, g.node("Sigmoid", g.node("Mul", x, g.scalar(1.702f))));
+        case QUICK_GELU ->
+            g.node("Mul", x, g.node("Sigmoid", g.node("Mul", x, g.scalar(QUICK_GELU_SLOPE))));
         case "gelu" -> g.node("Gelu", x);
         case "gelu_pytorch_tanh", "gelu_new", "gelu_fast" ->
             g.node("Gelu", GraphBuilder.attributes().string("approximate", "tanh"), x);
@@ -231,6 +270,25 @@ public final class OnnxExporter {
       };
     }
 
+    /**
+     * Two linear layers with an activation between. {@code x sigmoid(a x)} is {@code silu(a x) /
+     * a}, and ONNX Runtime has a faster kernel for silu; the weights take the factors.
+     */
+    private String perceptron(String x, String first, String second, String name, boolean bias) {
+      boolean quick = name.equals(QUICK_GELU);
+      String slope = g.scalar(QUICK_GELU_SLOPE);
+      String up = quick ? g.node("Mul", transposed(first), slope) : transposed(first);
+      String down = quick ? g.node("Div", transposed(second), slope) : transposed(second);
+      String y = values(multiply(new Scaled(x, null), up, inputs(first)));
+      if (bias) {
+        String shift = weight(first + ".bias");
+        y = g.node("Add", y, quick ? g.node("Mul", shift, slope) : shift);
+      }
+      y = activation(quick ? "silu" : name, y);
+      y = values(multiply(new Scaled(y, null), down, inputs(second)));
+      return bias ? g.node("Add", y, weight(second + ".bias")) : y;
+    }
+
     // Vision tower and projector
 
     /** Selected hidden states [N, T, v]. */
@@ -239,19 +297,7 @@ public final class OnnxExporter {
       String root = "vision_tower.vision_model.";
       String pixels =
           g.input("pixels", GraphBuilder.FLOAT, "N", 3, vision.imageSize(), vision.imageSize());
-      GraphBuilder.Attributes grid =
-          GraphBuilder.attributes().integers("strides", vision.patchSize(), vision.patchSize());
-      String kernel = weight(root + "embeddings.patch_embedding.weight");
-      String bias = root + "embeddings.patch_embedding.bias";
-      String patches =
-          checkpoint.has(bias)
-              ? g.node("Conv", grid, pixels, kernel, weight(bias))
-              : g.node("Conv", grid, pixels, kernel);
-      String h =
-          g.node(
-              "Transpose",
-              GraphBuilder.attributes().integers("perm", 0, 2, 1),
-              g.node("Reshape", patches, g.constant(0, vision.hiddenSize(), -1)));
+      String h = patches(pixels, root + "embeddings.patch_embedding");
       boolean clip = vision.type().equals("clip");
       if (clip) {
         String images = g.node("Slice", g.node("Shape", pixels), g.constant(0), g.constant(1));
@@ -276,6 +322,39 @@ public final class OnnxExporter {
           : h;
     }
 
+    /**
+     * Embedded patches [N, T, v]: a convolution whose windows do not overlap is a product. What is
+     * left of the image at the right and below has no patch.
+     */
+    private String patches(String pixels, String name) {
+      VisionConfig vision = config.vision();
+      long side = vision.patchSize();
+      long grid = vision.imageSize() / side;
+      long inputs = 3 * side * side;
+      if (grid * side < vision.imageSize()) {
+        pixels =
+            g.node(
+                "Slice",
+                pixels,
+                g.constant(0, 0),
+                g.constant(grid * side, grid * side),
+                g.constant(2, 3));
+      }
+      String windows =
+          g.node(
+              "Transpose",
+              GraphBuilder.attributes().integers("perm", 0, 2, 4, 1, 3, 5),
+              g.node("Reshape", pixels, g.constant(-1, 3, grid, side, grid, side)));
+      String kernel =
+          g.node(
+              "Transpose",
+              GraphBuilder.attributes().integers("perm", 1, 0),
+              g.node("Reshape", weight(name + ".weight"), g.constant(vision.hiddenSize(), inputs)));
+      String rows = g.node("Reshape", windows, g.constant(-1, grid * grid, inputs));
+      String h = values(multiply(new Scaled(rows, null), kernel, inputs));
+      return checkpoint.has(name + ".bias") ? g.node("Add", h, weight(name + ".bias")) : h;
+    }
+
     /** Layer normalisation as RMS normalisation of what is centred: the same by definition. */
     private String layerNorm(String x, String name) {
       String centred = g.node("Sub", x, reduce("ReduceMean", x, -1));
@@ -283,9 +362,15 @@ public final class OnnxExporter {
       return g.node("Add", normed, weight(name + ".bias"));
     }
 
+    /**
+     * Softmax does not change when all scores of a query move by the same amount, so the bias of
+     * keys has no effect; and its weights sum to 1, so the bias of values moves the result by just
+     * that bias, which the layer after it takes into its own.
+     */
     private String visionLayer(String h, String name) {
       int heads = config.vision().heads();
       String x = layerNorm(h, name + "layer_norm1");
+      String attention = name + "self_attn.";
       String attended =
           g.node(
               "Attention",
@@ -293,25 +378,38 @@ public final class OnnxExporter {
                   .integer("q_num_heads", heads)
                   .integer("kv_num_heads", heads)
                   .real("scale", 1 / Math.sqrt((double) config.vision().hiddenSize() / heads)),
-              linear(x, name + "self_attn.q_proj", true),
-              linear(x, name + "self_attn.k_proj", true),
-              linear(x, name + "self_attn.v_proj", true));
-      String middle = g.node("Add", h, linear(attended, name + "self_attn.out_proj", true));
-      String y = layerNorm(middle, name + "layer_norm2");
-      y = activation(config.vision().activation(), linear(y, name + "mlp.fc1", true));
-      return g.node("Add", middle, linear(y, name + "mlp.fc2", true));
+              g.node("Add", linear(x, attention + "q_proj"), weight(attention + "q_proj.bias")),
+              linear(x, attention + "k_proj"),
+              linear(x, attention + "v_proj"));
+      String shift =
+          g.node(
+              "Add",
+              g.node(
+                  "MatMul", weight(attention + "v_proj.bias"), transposed(attention + "out_proj")),
+              weight(attention + "out_proj.bias"));
+      String middle =
+          g.node("Add", h, g.node("Add", linear(attended, attention + "out_proj"), shift));
+      String y =
+          perceptron(
+              layerNorm(middle, name + "layer_norm2"),
+              name + "mlp.fc1",
+              name + "mlp.fc2",
+              config.vision().activation(),
+              true);
+      return g.node("Add", middle, y);
     }
 
     /** Image features [N*T, d]. */
     private String project(String selected, String output) {
       String root = "multi_modal_projector.linear_";
-      boolean bias = config.projectorBias();
-      String y = activation(config.projectorActivation(), linear(selected, root + 1, bias));
+      String features =
+          perceptron(
+              selected, root + 1, root + 2, config.projectorActivation(), config.projectorBias());
       g.nodeTo(
           output,
           "Reshape",
           GraphBuilder.attributes(),
-          linear(y, root + 2, bias),
+          features,
           g.constant(-1, config.text().hiddenSize()));
       return output;
     }
@@ -365,8 +463,8 @@ public final class OnnxExporter {
       if (features != null) {
         h = g.node("ScatterND", h, places(image), features);
       }
-      String imageVectors = g.overridable(SOFT_IMAGE, "Ki", width);
-      String textVectors = g.overridable(SOFT_TEXT, "Kt", width);
+      String imageVectors = g.overridable(SOFT_IMAGE, GraphBuilder.FLOAT, "Ki", width);
+      String textVectors = g.overridable(SOFT_TEXT, GraphBuilder.FLOAT, "Kt", width);
       String vectors =
           g.node("Concat", GraphBuilder.attributes().integer("axis", 0), imageVectors, textVectors);
       String imageCount =
@@ -484,20 +582,19 @@ public final class OnnxExporter {
       // A name of its own for each rank: ONNX Runtime plans memory by the names, and modules that
       // an adapter leaves out keep rank 0.
       String rank = "r." + module;
-      String a = g.overridable(module + ".lora_A", info.shape()[1], rank);
-      String b = g.overridable(module + ".lora_B", rank, info.shape()[0]);
+      int type = int8 ? GraphBuilder.INT8 : GraphBuilder.FLOAT;
+      String a = g.overridable(module + ".lora_A", type, info.shape()[1], rank);
+      String b = g.overridable(module + ".lora_B", GraphBuilder.FLOAT, rank, info.shape()[0]);
       Scaled base = linear(x, module);
-      if (checkpoint.has(module + ".bias")) {
-        base = new Scaled(g.node("Add", values(base), weight(module + ".bias")), null);
-      }
-      String low = g.node("MatMul", x.unscaled, a);
-      if (base.factor != null) {
-        // Which is the factor of x times this scale.
-        low = g.node("Div", low, scale(x.unscaled, -1));
-      } else if (x.factor != null) {
-        low = g.node("Mul", low, x.factor);
-      }
-      return new Scaled(g.node("Gemm", low, b, base.unscaled), base.factor);
+      // In 8 bit both products leave the same factor, as they multiply the same bytes.
+      String low =
+          int8
+              ? multiply(quantised(x.unscaled, info.shape()[1]), a, g.scalar(1f))
+              : g.node("MatMul", x.unscaled, a);
+      Scaled sum = new Scaled(g.node("Gemm", low, b, base.unscaled), base.factor);
+      return checkpoint.has(module + ".bias")
+          ? new Scaled(g.node("Add", values(sum), weight(module + ".bias")), null)
+          : sum;
     }
   }
 }

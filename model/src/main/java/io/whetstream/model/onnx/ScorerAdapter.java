@@ -5,7 +5,6 @@ import ai.onnxruntime.OrtLoraAdapter;
 import ai.onnxruntime.OrtSession;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
-import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.lvlm.SequenceBuilder;
 import java.util.Map;
 
@@ -46,8 +45,8 @@ public final class ScorerAdapter implements AutoCloseable {
     softText = config == null ? 0 : config.softText();
     this.sequences = sequences;
     imageRow = sequences == null ? null : sequences.imageRow(true);
-    Map<String, FloatTensor> parameters =
-        weights == null ? Map.of() : AdapterFile.parameters(weights);
+    Map<String, AdapterFile.Parameter> parameters =
+        weights == null ? Map.of() : AdapterFile.parameters(weights, engine.int8());
     OrtLoraAdapter made = null;
     try {
       if (parameters.isEmpty()) {

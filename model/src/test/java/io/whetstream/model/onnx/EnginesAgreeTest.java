@@ -78,6 +78,13 @@ class EnginesAgreeTest {
                                         .put("high_freq_factor", 4.0)
                                         .put("original_max_position_embeddings", 32))),
                     Arguments.of(
+                        "images that patches do not fill",
+                        ModelVariant.of(model)
+                            .vision(
+                                vision ->
+                                    vision.put(
+                                        "image_size", vision.get("image_size").asInt() + 5))),
+                    Arguments.of(
                         "last vision layer",
                         ModelVariant.of(model).top(top -> top.put("vision_feature_layer", -1)))));
   }

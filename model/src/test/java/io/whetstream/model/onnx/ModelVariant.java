@@ -57,6 +57,11 @@ final class ModelVariant {
     return this;
   }
 
+  ModelVariant vision(Consumer<ObjectNode> edit) {
+    edit.accept((ObjectNode) config.get("vision_config"));
+    return this;
+  }
+
   ModelVariant top(Consumer<ObjectNode> edit) {
     edit.accept(config);
     return this;

@@ -382,6 +382,18 @@ class ScorerTest {
             .write(directory.resolve("biased")));
   }
 
+  /** A row of zeros has no scale: dividing by it would spread what is not a number. */
+  @Test
+  void int8EmbedsAnImageWithoutContrast() {
+    float[] grey = new float[RandomAdapters.pixels(scorer.config(), 0).length];
+    try (Scorer small = Scorer.open(model, options.withInt8(true));
+        ScorerAdapter adapter = small.load(artifact(small, 1));
+        ScorerAdapter exact = scorer.load(artifact(scorer, 1))) {
+      requireClose(
+          scorer.embedImages(exact, List.of(grey)), small.embedImages(adapter, List.of(grey)));
+    }
+  }
+
   private void requireInt8Close(Path base) {
     List<String> captions = List.of("a red cross", "two blue stars above it", "a", "snow at night");
     List<float[]> pixels = new ArrayList<>();

@@ -54,7 +54,7 @@ public final class BareSession implements AutoCloseable {
     if (adapter == null) {
       lora = null;
     } else {
-      lora = OrtLoraAdapter.create(AdapterFile.encode(AdapterFile.parameters(adapter)));
+      lora = OrtLoraAdapter.create(AdapterFile.encode(AdapterFile.parameters(adapter, false)));
       options.addActiveLoraAdapter(lora);
     }
     int count = rows.size();
