@@ -185,7 +185,7 @@ final class AdaptersCommand implements Runnable {
       throw new BadInputException(
           "nobody can go back to a damaged adapter: " + String.join("; ", problems));
     }
-    String name = stream != null ? stream : streamOf(kafka, format, entry);
+    String name = stream != null ? stream : streamOf(kafka, format, result, entry);
     return order(
         kafka,
         format,
@@ -196,9 +196,11 @@ final class AdaptersCommand implements Runnable {
   /**
    * The stream that has announced an adapter, else the one that its manifest names. Equal training
    * gives equal adapters, which lie in a registry once, under the name of the stream that came
-   * first: where several have announced it, it must be said which is meant.
+   * first: where several have announced it, it must be said which is meant. An announcement that
+   * cannot be read is said and passed over: going back must be possible above all.
    */
-  private static String streamOf(KafkaOptions kafka, FormatOptions format, Entry entry) {
+  private static String streamOf(
+      KafkaOptions kafka, FormatOptions format, ResultOptions result, Entry entry) {
     Set<String> streams = new TreeSet<>();
     String topic = kafka.topics().adapters();
     RecordCodec<AdapterAnnouncement> codec =
@@ -206,11 +208,19 @@ final class AdaptersCommand implements Runnable {
     try (TopicScan scan = new TopicScan(kafka.connection(), topic)) {
       scan.toEnd(
           read -> {
-            if (read.value() != null) {
+            if (read.value() == null) {
+              return;
+            }
+            try {
               AdapterAnnouncement announced = codec.decode(read.value(), null, read.timestamp());
               if (announced.digest().equals(entry.digest())) {
                 streams.add(announced.stream());
               }
+            } catch (BadInputException e) {
+              result
+                  .err()
+                  .println(
+                      topic + " " + read.partition() + "@" + read.offset() + ": " + e.getMessage());
             }
           });
     }

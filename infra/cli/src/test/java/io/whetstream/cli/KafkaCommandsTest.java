@@ -465,8 +465,11 @@ class KafkaCommandsTest {
     };
     RecordCodec<AdapterControl> codec = RecordFormat.json().codec(RecordType.ADAPTER_CONTROL, null);
 
+    send(new ProducerRecord<>("j.adapters", utf8("first"), utf8("no announcement")));
     announce("j.", "second", artifact);
-    assertEquals(0, run("j.", back).code());
+    Ran done = run("j.", back);
+    assertEquals(0, done.code());
+    assertTrue(done.err().contains("j.adapters 0@0: "), done.err());
     AdapterControl order = codec.decode(read("j.adapters.control").get(0).value(), null, 0);
     assertEquals("second", order.stream());
 
