@@ -137,7 +137,11 @@ public final class ScoringSpeed implements Callable<Integer> {
       loops.put("7 image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
       loops.put(
           "8 image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
-      loops.put("9 mining embedding", () -> exact.poolVision(pixels));
+      loops.put("9 image, scorer, LoRA r16", () -> exact.embedRows(lora, false, imageRows, pixels));
+      loops.put(
+          "A image, scorer, int8, LoRA r16",
+          () -> small.embedRows(smallLora, false, imageRows, pixels));
+      loops.put("B mining embedding", () -> exact.poolVision(pixels));
       requireSame(bare, exact.embedRows(exact.base(), true, rows, null));
       requireSame(bareLora, exact.embedRows(lora, true, rows, null));
       Map<String, double[]> seconds = new TreeMap<>();

@@ -1,5 +1,6 @@
 package io.whetstream.model.onnx;
 
+import static io.whetstream.model.adapter.AdapterConfig.MODULES;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -79,8 +80,7 @@ class ScorerTest {
 
   private static AdapterArtifact artifact(Scorer scorer, long seed) {
     return RandomAdapters.artifact(
-        RandomAdapters.weights(scorer.config(), seed, 4, AdapterConfig.MODULES, 2, 2),
-        scorer.baseDigest());
+        RandomAdapters.weights(scorer.config(), seed, 4, MODULES, 2, 2), scorer.baseDigest());
   }
 
   @Test
@@ -142,7 +142,7 @@ class ScorerTest {
     for (int i = 0; i < 8; i++) {
       artifacts.add(
           RandomAdapters.artifact(
-              RandomAdapters.weights(scorer.config(), i, 64, AdapterConfig.MODULES, 16, 16),
+              RandomAdapters.weights(scorer.config(), i, 64, MODULES, 16, 16),
               scorer.baseDigest()));
     }
     // A single look may find some of the allocator's buffers just freed or taken: medians do not.
@@ -395,6 +395,13 @@ class ScorerTest {
   }
 
   private void requireInt8Close(Path base) {
+    List<String> some = List.of("self_attn.q_proj", "mlp.down_proj");
+    requireInt8Close(base, RandomAdapters.weights(scorer.config(), 1, 4, MODULES, 2, 2));
+    requireInt8Close(base, RandomAdapters.weights(scorer.config(), 2, 1, some, 0, 3));
+    requireInt8Close(base, RandomAdapters.weights(scorer.config(), 3, 64, MODULES, 0, 0));
+  }
+
+  private void requireInt8Close(Path base, AdapterWeights weights) {
     List<String> captions = List.of("a red cross", "two blue stars above it", "a", "snow at night");
     List<float[]> pixels = new ArrayList<>();
     for (int i = 0; i < 9; i++) {
@@ -402,8 +409,8 @@ class ScorerTest {
     }
     try (Scorer large = Scorer.open(base, options);
         Scorer small = Scorer.open(base, options.withInt8(true));
-        ScorerAdapter adapter = small.load(artifact(small, 1));
-        ScorerAdapter exact = large.load(artifact(large, 1))) {
+        ScorerAdapter adapter = small.load(RandomAdapters.artifact(weights, small.baseDigest()));
+        ScorerAdapter exact = large.load(RandomAdapters.artifact(weights, large.baseDigest()))) {
       float[][] images = small.embedImages(adapter, pixels);
       float[][] texts = small.embedTexts(adapter, captions);
       for (int i = 0; i < pixels.size(); i++) {
