@@ -24,16 +24,11 @@ final class AdapterFile {
 
   /** What overrides one initializer: its ONNX element type, its shape and its bytes. */
   record Parameter(int type, long[] shape, ByteBuffer data) {
-    private static Parameter floats(long... shape) {
-      int size = Math.toIntExact(4 * Arrays.stream(shape).reduce(1, Math::multiplyExact));
-      return new Parameter(
-          GraphBuilder.FLOAT, shape, ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN));
-    }
-
     private static Parameter of(FloatTensor tensor) {
-      Parameter parameter = floats(tensor.shape());
-      parameter.data.asFloatBuffer().put(tensor.data());
-      return parameter;
+      ByteBuffer data =
+          ByteBuffer.allocate(4 * tensor.data().length).order(ByteOrder.LITTLE_ENDIAN);
+      data.asFloatBuffer().put(tensor.data());
+      return new Parameter(GraphBuilder.FLOAT, tensor.shape(), data);
     }
   }
 
