@@ -28,7 +28,7 @@ import java.util.TreeMap;
  */
 public final class OnnxExporter {
   /** Changes whenever a graph changes for the same checkpoint. */
-  public static final int VERSION = 6;
+  public static final int VERSION = 7;
 
   static final String BASE_DIGEST = "whetstream.base_digest";
   static final String EXPORTER_VERSION = "whetstream.exporter_version";
@@ -167,10 +167,6 @@ public final class OnnxExporter {
           "Transpose", GraphBuilder.attributes().integers("perm", 1, 0), weight(name + ".weight"));
     }
 
-    private String linear(String x, String name) {
-      return values(linear(new Scaled(x, null), name));
-    }
-
     private Scaled linear(Scaled x, String name) {
       return multiply(x, transposed(name), inputs(name));
     }
@@ -273,20 +269,21 @@ public final class OnnxExporter {
     /**
      * Two linear layers with an activation between. {@code x sigmoid(a x)} is {@code silu(a x) /
      * a}, and ONNX Runtime has a faster kernel for silu; the weights take the factors.
+     *
+     * @param shift bias of the first layer; null if neither has one
      */
-    private String perceptron(String x, String first, String second, String name, boolean bias) {
+    private String perceptron(Scaled x, String first, String second, String name, String shift) {
       boolean quick = name.equals(QUICK_GELU);
       String slope = g.scalar(QUICK_GELU_SLOPE);
       String up = quick ? g.node("Mul", transposed(first), slope) : transposed(first);
       String down = quick ? g.node("Div", transposed(second), slope) : transposed(second);
-      String y = values(multiply(new Scaled(x, null), up, inputs(first)));
-      if (bias) {
-        String shift = weight(first + ".bias");
+      String y = values(multiply(x, up, inputs(first)));
+      if (shift != null) {
         y = g.node("Add", y, quick ? g.node("Mul", shift, slope) : shift);
       }
       y = activation(quick ? "silu" : name, y);
       y = values(multiply(new Scaled(y, null), down, inputs(second)));
-      return bias ? g.node("Add", y, weight(second + ".bias")) : y;
+      return shift == null ? y : g.node("Add", y, weight(second + ".bias"));
     }
 
     // Vision tower and projector
@@ -312,7 +309,8 @@ public final class OnnxExporter {
       }
       h = g.node("Add", h, weight(root + "embeddings.position_embedding.weight"));
       if (clip) {
-        h = layerNorm(h, root + "pre_layrnorm");
+        String norm = root + "pre_layrnorm";
+        h = g.node("Add", values(layerNorm(h, norm)), weight(norm + ".bias"));
       }
       for (int layer = 0; layer < config.visionLayersUsed(); layer++) {
         h = visionLayer(h, root + "encoder.layers." + layer + ".");
@@ -355,11 +353,23 @@ public final class OnnxExporter {
       return checkpoint.has(name + ".bias") ? g.node("Add", h, weight(name + ".bias")) : h;
     }
 
-    /** Layer normalisation as RMS normalisation of what is centred: the same by definition. */
-    private String layerNorm(String x, String name) {
+    /**
+     * Layer normalisation without its bias, as RMS normalisation of what is centred: the same by
+     * definition.
+     */
+    private Scaled layerNorm(String x, String name) {
       String centred = g.node("Sub", x, reduce("ReduceMean", x, -1));
-      String normed = rmsNorm(centred, name + ".weight", config.vision().layerNormEps());
-      return g.node("Add", normed, weight(name + ".bias"));
+      return scaledRmsNorm(centred, name + ".weight", config.vision().layerNormEps());
+    }
+
+    /** The bias of a linear layer that also does for the bias of the normalisation before it. */
+    private String shift(String norm, String linear) {
+      return affine(weight(norm + ".bias"), linear);
+    }
+
+    /** A linear layer of a constant vector. */
+    private String affine(String vector, String name) {
+      return g.node("Add", g.node("MatMul", vector, transposed(name)), weight(name + ".bias"));
     }
 
     /**
@@ -369,7 +379,8 @@ public final class OnnxExporter {
      */
     private String visionLayer(String h, String name) {
       int heads = config.vision().heads();
-      String x = layerNorm(h, name + "layer_norm1");
+      String norm = name + "layer_norm1";
+      Scaled x = layerNorm(h, norm);
       String attention = name + "self_attn.";
       String attended =
           g.node(
@@ -378,24 +389,27 @@ public final class OnnxExporter {
                   .integer("q_num_heads", heads)
                   .integer("kv_num_heads", heads)
                   .real("scale", 1 / Math.sqrt((double) config.vision().hiddenSize() / heads)),
-              g.node("Add", linear(x, attention + "q_proj"), weight(attention + "q_proj.bias")),
-              linear(x, attention + "k_proj"),
-              linear(x, attention + "v_proj"));
-      String shift =
+              g.node(
+                  "Add",
+                  values(linear(x, attention + "q_proj")),
+                  shift(norm, attention + "q_proj")),
+              values(linear(x, attention + "k_proj")),
+              values(linear(x, attention + "v_proj")));
+      String output = attention + "out_proj";
+      String y =
           g.node(
               "Add",
-              g.node(
-                  "MatMul", weight(attention + "v_proj.bias"), transposed(attention + "out_proj")),
-              weight(attention + "out_proj.bias"));
-      String middle =
-          g.node("Add", h, g.node("Add", linear(attended, attention + "out_proj"), shift));
-      String y =
+              values(linear(new Scaled(attended, null), output)),
+              affine(shift(norm, attention + "v_proj"), output));
+      String middle = g.node("Add", h, y);
+      norm = name + "layer_norm2";
+      y =
           perceptron(
-              layerNorm(middle, name + "layer_norm2"),
+              layerNorm(middle, norm),
               name + "mlp.fc1",
               name + "mlp.fc2",
               config.vision().activation(),
-              true);
+              shift(norm, name + "mlp.fc1"));
       return g.node("Add", middle, y);
     }
 
@@ -404,7 +418,11 @@ public final class OnnxExporter {
       String root = "multi_modal_projector.linear_";
       String features =
           perceptron(
-              selected, root + 1, root + 2, config.projectorActivation(), config.projectorBias());
+              new Scaled(selected, null),
+              root + 1,
+              root + 2,
+              config.projectorActivation(),
+              config.projectorBias() ? weight(root + 1 + ".bias") : null);
       g.nodeTo(
           output,
           "Reshape",
