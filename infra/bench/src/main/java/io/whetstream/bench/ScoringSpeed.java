@@ -36,6 +36,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -49,8 +50,8 @@ import picocli.CommandLine.Option;
 
 /**
  * Speed of the scoring engine: against a hand-timed loop over the bare session, with and without
- * LoRA, in 32 bit and int8; what a swap costs; what int8 changes on drawn scenes. All rounds of
- * what is compared are interleaved, figures are medians over rounds.
+ * LoRA, in 32 bit and int8; what a swap costs; what int8 changes on drawn scenes. What is compared
+ * takes turns, figures are medians over rounds.
  */
 @Command(
     name = "scoring-speed",
@@ -82,6 +83,8 @@ public final class ScoringSpeed implements Callable<Integer> {
 
   @Option(names = "--model", description = "Base of that adapter; default: the demo base.")
   Path base;
+
+  private static final String INT8 = ", int8";
 
   private final Random random = new Random(2);
 
@@ -126,25 +129,26 @@ public final class ScoringSpeed implements Callable<Integer> {
         pixels.add(tensor(1, 3 * side * side, 1).data());
       }
       List<long[]> imageRows = java.util.Collections.nCopies(batch, imageRow);
-      Map<String, Runnable> loops = new TreeMap<>();
-      loops.put("1 text, bare session", bare::run);
-      loops.put("2 text, scorer", () -> exact.embedRows(exact.base(), true, rows, null));
-      loops.put("3 text, bare session, LoRA r16", bareLora::run);
-      loops.put("4 text, scorer, LoRA r16", () -> exact.embedRows(lora, true, rows, null));
-      loops.put("5 text, scorer, int8", () -> small.embedRows(small.base(), true, rows, null));
+      // Loops that are compared follow each other.
+      Map<String, Runnable> loops = new LinkedHashMap<>();
+      loops.put("text, bare session", bare::run);
+      loops.put("text, scorer", () -> exact.embedRows(exact.base(), true, rows, null));
+      loops.put("text, scorer, int8", () -> small.embedRows(small.base(), true, rows, null));
+      loops.put("text, bare session, LoRA r16", bareLora::run);
+      loops.put("text, scorer, LoRA r16", () -> exact.embedRows(lora, true, rows, null));
+      loops.put("text, scorer, LoRA r16, int8", () -> small.embedRows(smallLora, true, rows, null));
+      loops.put("image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
       loops.put(
-          "6 text, scorer, int8, LoRA r16", () -> small.embedRows(smallLora, true, rows, null));
-      loops.put("7 image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
+          "image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
+      loops.put("image, scorer, LoRA r16", () -> exact.embedRows(lora, false, imageRows, pixels));
       loops.put(
-          "8 image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
-      loops.put("9 image, scorer, LoRA r16", () -> exact.embedRows(lora, false, imageRows, pixels));
-      loops.put(
-          "A image, scorer, int8, LoRA r16",
+          "image, scorer, LoRA r16, int8",
           () -> small.embedRows(smallLora, false, imageRows, pixels));
-      loops.put("B mining embedding", () -> exact.poolVision(pixels));
+      loops.put("mining embedding", () -> exact.poolVision(pixels));
+      loops.put("mining embedding, int8", () -> small.poolVision(pixels));
       requireSame(bare, exact.embedRows(exact.base(), true, rows, null));
       requireSame(bareLora, exact.embedRows(lora, true, rows, null));
-      Map<String, double[]> seconds = new TreeMap<>();
+      Map<String, double[]> seconds = new LinkedHashMap<>();
       for (int round = -3; round < rounds; round++) {
         for (Map.Entry<String, Runnable> loop : loops.entrySet()) {
           // The call before is not timed: it brings this loop's weights back into the caches, where
@@ -163,23 +167,46 @@ public final class ScoringSpeed implements Callable<Integer> {
       System.out.printf(
           "d 512, 8 layers, %d tokens, batch %d, %d thread(s), median of %d rounds, %s time%n%n",
           LENGTH, batch, threads, rounds, threads == 1 ? "processor" : "wall");
-      System.out.println("| what | embeddings/s | over bare |\n|---|---|---|");
-      double reference = median(seconds.get("1 text, bare session"));
-      double referenceLora = median(seconds.get("3 text, bare session, LoRA r16"));
+      System.out.println("| what | embeddings/s | over bare session | int8 over fp32 |");
+      System.out.println("|---|---|---|---|");
       seconds.forEach(
           (name, values) ->
               System.out.printf(
                   Locale.ROOT,
-                  "| %s | %.1f | %.3f |%n",
-                  name.substring(2),
+                  "| %s | %.1f | %s | %s |%n",
+                  name,
                   batch / median(values),
-                  (name.endsWith("LoRA r16") ? referenceLora : reference) / median(values)));
+                  faster(seconds.get(name.replace("scorer", "bare session")), values),
+                  name.endsWith(INT8)
+                      ? faster(
+                          seconds.get(name.substring(0, name.length() - INT8.length())), values)
+                      : ""));
       float[][] one = exact.embedRows(exact.base(), true, rows, null);
       float[][] two = small.embedRows(small.base(), true, rows, null);
       System.out.printf(
           Locale.ROOT, "%nint8 cosine to fp32, random weights, mean: %.5f%n", meanCosine(one, two));
       swaps(exact);
     }
+  }
+
+  /**
+   * How many times as fast as another loop: median of the rounds' ratios and, in brackets, their
+   * quartiles. The machine's speed drifts, so a round is compared with itself.
+   */
+  private static String faster(double[] other, double[] own) {
+    if (other == null || other == own) {
+      return "";
+    }
+    double[] ratios = new double[own.length];
+    for (int i = 0; i < own.length; i++) {
+      ratios[i] = other[i] / own[i];
+    }
+    return String.format(
+        Locale.ROOT,
+        "%.3f (%.3f to %.3f)",
+        median(ratios),
+        quantile(ratios, 0.25),
+        quantile(ratios, 0.75));
   }
 
   /** A comparison of two loops that compute different things would say nothing. */
