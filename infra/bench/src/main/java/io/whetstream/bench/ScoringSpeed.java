@@ -63,6 +63,9 @@ public final class ScoringSpeed implements Callable<Integer> {
   /** Timed calls in a row. */
   private static final int CALLS = 3;
 
+  /** Ends the name of a loop; the rest is the name of the one in 32 bit. */
+  private static final String INT8 = ", int8";
+
   @Option(names = "--threads", defaultValue = "1")
   int threads;
 
@@ -83,8 +86,6 @@ public final class ScoringSpeed implements Callable<Integer> {
 
   @Option(names = "--model", description = "Base of that adapter; default: the demo base.")
   Path base;
-
-  private static final String INT8 = ", int8";
 
   private final Random random = new Random(2);
 

@@ -355,7 +355,7 @@ public final class OnnxExporter {
 
     /**
      * Layer normalisation without its bias, as RMS normalisation of what is centred: the same by
-     * definition.
+     * definition. The layers after it take the bias into theirs.
      */
     private Scaled layerNorm(String x, String name) {
       String centred = g.node("Sub", x, reduce("ReduceMean", x, -1));
@@ -373,9 +373,10 @@ public final class OnnxExporter {
     }
 
     /**
-     * Softmax does not change when all scores of a query move by the same amount, so the bias of
-     * keys has no effect; and its weights sum to 1, so the bias of values moves the result by just
-     * that bias, which the layer after it takes into its own.
+     * Softmax does not change when all scores of a query move by the same amount, so no bias of
+     * keys has an effect, be it their own or the normalisation's; and its weights sum to 1, so a
+     * bias of values moves the result by just that bias, which the layer after it takes into its
+     * own.
      */
     private String visionLayer(String h, String name) {
       int heads = config.vision().heads();
