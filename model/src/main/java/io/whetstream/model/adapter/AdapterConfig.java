@@ -114,6 +114,32 @@ public record AdapterConfig(
         .anyMatch(target -> module.equals(target) || module.endsWith("." + target));
   }
 
+  /**
+   * The text under which the trainer's state is kept, written by hand so that it outlives changes
+   * of this record. Like {@link AdapterWeights#digest} it never changes for an adapter there is.
+   */
+  public String stateKey() {
+    return "AdapterConfig[rank="
+        + rank
+        + ", alpha="
+        + alpha
+        + ", rsLora="
+        + rsLora
+        + ", dropout="
+        + dropout
+        + ", targetModules="
+        + targetModules
+        + ", imageTemplate="
+        + imageTemplate
+        + ", textTemplate="
+        + textTemplate
+        + ", softImage="
+        + softImage
+        + ", softText="
+        + softText
+        + "]";
+  }
+
   static boolean isExpression(List<String> targetModules) {
     return targetModules.size() == 1 && !PLAIN_NAME.matcher(targetModules.get(0)).matches();
   }

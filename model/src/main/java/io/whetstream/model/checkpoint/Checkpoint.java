@@ -1,12 +1,9 @@
 package io.whetstream.model.checkpoint;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,8 +31,7 @@ import java.util.TreeMap;
 public final class Checkpoint implements AutoCloseable {
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
-  private static final ObjectMapper JSON =
-      JsonMapper.builder().enable(MapperFeature.SORT_PROPERTIES_ALPHABETICALLY).build();
+  private static final ObjectMapper JSON = new ObjectMapper();
 
   private record Place(SafeTensors file, TensorInfo info) {}
 
@@ -228,8 +224,9 @@ public final class Checkpoint implements AutoCloseable {
 
   /**
    * Identity of the model: SHA-256, in hexadecimal, over canonical names in order, element types,
-   * shapes, bytes, and the configuration with its defaults filled in. How the tensors are spread
-   * over files and how the file calls them does not matter. Reads all weights on the first call.
+   * shapes, bytes, and the {@link CanonicalForm} of the configuration with its defaults filled in.
+   * How the tensors are spread over files and how the file calls them does not matter. Reads all
+   * weights on the first call.
    */
   public synchronized String digest() {
     if (digest == null) {
@@ -242,12 +239,11 @@ public final class Checkpoint implements AutoCloseable {
               sha.update(line.getBytes(StandardCharsets.UTF_8));
               place.file().forEachMap(info, sha::update);
             });
-        sha.update(JSON.writeValueAsBytes(config));
+        String form = CanonicalForm.version1(config).toString();
+        sha.update(form.getBytes(StandardCharsets.UTF_8));
         digest = HexFormat.of().formatHex(sha.digest());
       } catch (NoSuchAlgorithmException e) {
         throw new IllegalStateException(e);
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
       }
     }
     return digest;

@@ -1,5 +1,6 @@
 package io.whetstream.model.scenes;
 
+import io.whetstream.model.CacheDirectory;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -37,14 +38,13 @@ public final class DemoBase {
 
   /**
    * The directory of the demo base. Unpacked on first use, under a name that holds the digest of
-   * its content, into {@code $WHETSTREAM_CACHE} (or the system property {@code whetstream.cache}),
-   * by default {@code ~/.cache/whetstream}. Safe to call from several threads and processes at
-   * once: the directory appears whole or not at all, and a damaged file is replaced.
+   * its content, into the {@link CacheDirectory}. Safe to call from several threads and processes
+   * at once: the directory appears whole or not at all, and a damaged file is replaced.
    *
    * @throws UncheckedIOException if the cache cannot be written
    */
   public static Path directory() {
-    return unpack(cache());
+    return unpack(CacheDirectory.path());
   }
 
   /** The same under a cache directory of the caller's choice. */
@@ -70,17 +70,6 @@ public final class DemoBase {
           e);
     }
     return target;
-  }
-
-  private static Path cache() {
-    String property = System.getProperty("whetstream.cache");
-    if (property != null) {
-      return Path.of(property);
-    }
-    String variable = System.getenv("WHETSTREAM_CACHE");
-    return variable != null && !variable.isBlank()
-        ? Path.of(variable)
-        : Path.of(System.getProperty("user.home"), ".cache", "whetstream");
   }
 
   private static byte[] resource(String name) {

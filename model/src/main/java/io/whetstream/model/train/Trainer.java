@@ -364,7 +364,7 @@ public final class Trainer implements AutoCloseable {
   }
 
   private String layoutKey() {
-    return config.adapter().toString();
+    return config.adapter().stateKey();
   }
 
   private static float[] read(DataInputStream in, int size) throws IOException {
