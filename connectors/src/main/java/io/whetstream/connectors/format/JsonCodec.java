@@ -12,6 +12,7 @@ import io.whetstream.model.BadInputException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.BitSet;
 import java.util.Map;
 
 /** JSON, streamed: nothing but the wanted fields is ever built in memory. */
@@ -31,12 +32,19 @@ final class JsonCodec<T extends StreamRecord> implements RecordCodec<T> {
   private final int bytesField;
   private final int uriField;
 
-  JsonCodec(RecordType<T> type, Map<String, String> paths) {
+  /** Index of a field that may also be a number; negative if there is none. */
+  private final int numericField;
+
+  /** Fields of the value at hand that were met. */
+  private final BitSet seen = new BitSet();
+
+  JsonCodec(RecordType<T> type, Map<String, String> paths, boolean numericIds) {
     this.type = type;
     this.shape = type.shape();
     this.map = new FieldMap(shape, paths);
     this.bytesField = shape.index("image");
     this.uriField = shape.index("imageUri");
+    this.numericField = numericIds ? shape.index("id") : -1;
   }
 
   @Override
@@ -49,6 +57,7 @@ final class JsonCodec<T extends StreamRecord> implements RecordCodec<T> {
       throw new BadInputException("the value is not UTF-8: byte " + malformed + " is malformed");
     }
     Object[] values = new Object[shape.size()];
+    seen.clear();
     try (JsonParser parser = JSON.createParser(value)) {
       if (parser.nextToken() != JsonToken.START_OBJECT) {
         throw new BadInputException("the value is not a JSON object");
@@ -98,6 +107,14 @@ final class JsonCodec<T extends StreamRecord> implements RecordCodec<T> {
     String here = path + "." + name;
     if (node.field() < 0) {
       walk(in, node, values, here);
+      return;
+    }
+    if (seen.get(node.field())) {
+      throw new BadInputException("field " + shape.field(node.field()).name() + " stands twice");
+    }
+    seen.set(node.field());
+    if (node.field() == numericField && in.parser().currentToken() == JsonToken.VALUE_NUMBER_INT) {
+      values[node.field()] = in.parser().getText();
     } else if (in.parser().currentToken() != JsonToken.VALUE_NULL) {
       RecordShape.Field field = shape.field(node.field());
       values[node.field()] =

@@ -79,13 +79,35 @@ record JsonInput(JsonParser parser, byte[] value) {
 
   private static byte[] decode(byte[] text, int from, int to, String field) {
     try {
-      ByteBuffer decoded = Base64.getDecoder().decode(ByteBuffer.wrap(text, from, to - from));
-      return decoded.remaining() == decoded.array().length
-          ? decoded.array()
-          : Arrays.copyOf(decoded.array(), decoded.remaining());
-    } catch (IllegalArgumentException e) {
-      throw new BadInputException(
-          "field " + field + " is neither base64 nor a URI: " + e.getMessage(), e);
+      return decode(ByteBuffer.wrap(text, from, to - from));
+    } catch (IllegalArgumentException strict) {
+      // Broken into lines, or in the alphabet for URLs.
+      try {
+        return decode(ByteBuffer.wrap(plain(text, from, to)));
+      } catch (IllegalArgumentException e) {
+        throw new BadInputException(
+            "field " + field + " is neither base64 nor a URI: " + e.getMessage(), e);
+      }
     }
+  }
+
+  private static byte[] decode(ByteBuffer base64) {
+    ByteBuffer decoded = Base64.getDecoder().decode(base64);
+    return decoded.remaining() == decoded.array().length
+        ? decoded.array()
+        : Arrays.copyOf(decoded.array(), decoded.remaining());
+  }
+
+  /** Without white space, in the usual alphabet. */
+  private static byte[] plain(byte[] text, int from, int to) {
+    byte[] plain = new byte[to - from];
+    int length = 0;
+    for (int i = from; i < to; i++) {
+      byte b = text[i];
+      if (b != ' ' && b != '\n' && b != '\r' && b != '\t') {
+        plain[length++] = b == '-' ? (byte) '+' : b == '_' ? (byte) '/' : b;
+      }
+    }
+    return Arrays.copyOf(plain, length);
   }
 }

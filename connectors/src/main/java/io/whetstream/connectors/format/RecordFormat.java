@@ -20,13 +20,15 @@ import org.apache.avro.Schema;
  * @param registryProperties for the registry's client, as Confluent names them: {@code
  *     basic.auth.user.info} ({@code user:password}), {@code bearer.auth.token}, {@code
  *     schema.registry.ssl.truststore.location} and so on
+ * @param numericIds for JSON, whether an id may also be a number, which is taken as its digits
  */
 public record RecordFormat(
     Encoding encoding,
     Map<String, String> fields,
     String writerSchema,
     String registryUrl,
-    Map<String, String> registryProperties)
+    Map<String, String> registryProperties,
+    boolean numericIds)
     implements Serializable {
 
   /** JSON or one of the Avro forms. */
@@ -45,9 +47,27 @@ public record RecordFormat(
       throw new BadInputException(
           "a schema registry's URL belongs to encoding avro-registry, and only to it");
     }
+    if (numericIds && encoding != Encoding.JSON) {
+      throw new BadInputException("numeric ids belong to encoding json only");
+    }
     if (writerSchema != null && encoding != Encoding.AVRO) {
       throw new BadInputException("a writer schema belongs to encoding avro only");
     }
+  }
+
+  /** Ids are texts. */
+  public RecordFormat(
+      Encoding encoding,
+      Map<String, String> fields,
+      String writerSchema,
+      String registryUrl,
+      Map<String, String> registryProperties) {
+    this(encoding, fields, writerSchema, registryUrl, registryProperties, false);
+  }
+
+  /** The same format with ids that may be numbers. */
+  public RecordFormat withNumericIds() {
+    return new RecordFormat(encoding, fields, writerSchema, registryUrl, registryProperties, true);
   }
 
   /** JSON with our field names. */
@@ -89,7 +109,7 @@ public record RecordFormat(
   public <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type, String subject) {
     type.shape().checkNames(fields.keySet());
     return switch (encoding) {
-      case JSON -> new JsonCodec<>(type, fields);
+      case JSON -> new JsonCodec<>(type, fields, numericIds);
       case AVRO -> new AvroCodec<>(type, fields, writer(type));
       case AVRO_REGISTRY ->
           new AvroCodec<>(

@@ -4,6 +4,7 @@ import io.whetstream.connectors.format.RecordCodec;
 import io.whetstream.connectors.format.RecordFormat;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.Coordinates;
+import io.whetstream.connectors.records.Ids;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.types.Read;
 import io.whetstream.model.BadInputException;
@@ -65,14 +66,17 @@ final class RecordDeserializer<T extends StreamRecord>
         throw new BadInputException("the value is null");
       }
       T value = codec.decode(record.value(), at, timestamp);
-      long ahead = value.timeMillis() - timestamp;
-      if (maxAheadMillis >= 0 && timestamp > 0 && ahead > maxAheadMillis) {
+      Ids.requireShort(value.key());
+      // Against the clock: Kafka's timestamp is the producer's, who may leave it at 1970 or write
+      // the year 3000 into both.
+      long latest = System.currentTimeMillis() + maxAheadMillis;
+      if (maxAheadMillis >= 0 && value.timeMillis() > latest) {
         throw new BadInputException(
-            "the event time is "
-                + ahead
-                + " ms ahead of Kafka's timestamp; at most "
+            "the event time "
+                + value.timeMillis()
+                + " is more than "
                 + maxAheadMillis
-                + " ms are allowed");
+                + " ms ahead of the clock");
       }
       return raw.withValue(value);
     } catch (BadInputException e) {

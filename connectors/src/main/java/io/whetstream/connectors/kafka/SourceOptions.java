@@ -40,8 +40,8 @@ public record SourceOptions(
    * @param outOfOrderness how much later than its neighbours a record may come, in event time
    * @param idleness a partition silent this long no longer holds up event time; null: it always
    *     does
-   * @param maxAhead a record whose event time is further ahead of Kafka's timestamp is refused,
-   *     since it would end every window; null: never
+   * @param maxAhead a record whose event time is further ahead of the clock is refused, since it
+   *     would end every window; null: never
    * @param perRecord a watermark after each record instead of periodic ones; for deterministic runs
    */
   public record Watermarks(

@@ -98,6 +98,48 @@ class FormatTest {
   }
 
   @Test
+  void base64IsTakenAsTheWorldWritesIt() {
+    byte[] image = Samples.bytes(1, 200);
+    image[0] = (byte) 0xFB;
+    image[1] = (byte) 0xFF;
+    String lines = Base64.getMimeEncoder().encodeToString(image).replace("\r\n", "\\r\\n");
+    String url = Base64.getUrlEncoder().encodeToString(image);
+    String unpadded = Base64.getUrlEncoder().withoutPadding().encodeToString(image);
+    assertTrue(lines.contains("\\r\\n") && url.contains("-") && !unpadded.contains("="));
+    for (String text : List.of(lines, url, unpadded, "data:image/png;base64," + url, url + " ")) {
+      assertArrayEquals(image, item("{\"id\":\"a\",\"image\":\"" + text + "\"}").image(), text);
+    }
+    assertTrue(refusal("{\"id\":\"a\",\"image\":\"a.b\"}").contains("neither base64 nor a URI"));
+  }
+
+  @Test
+  void anIdMayBeANumberIfThatIsAskedFor() {
+    RecordCodec<Item> codec =
+        RecordFormat.json(Map.of("id", "$.meta.no")).withNumericIds().codec(RecordType.ITEM, null);
+    String text = "\"text\":\"t\",\"meta\":{\"no\":";
+    assertEquals("900719925474099312345", decoded(codec, "{" + text + "900719925474099312345}}"));
+    assertEquals("x", decoded(codec, "{" + text + "\"x\"}}"));
+    assertThrows(BadInputException.class, () -> decoded(codec, "{" + text + "1.5}}"));
+    assertThrows(BadInputException.class, () -> decoded(codec, "{" + text + "true}}"));
+  }
+
+  private static String decoded(RecordCodec<Item> codec, String json) {
+    return codec.decode(utf8(json), null, 1).id();
+  }
+
+  /** Which of the two is meant is not known, and readers differ. */
+  @Test
+  void aFieldThatStandsTwiceIsRefused() {
+    assertTrue(
+        refusal("{\"id\":\"a\",\"text\":\"t\",\"text\":\"u\"}")
+            .contains("field text stands twice"));
+    assertTrue(
+        refusal("{\"id\":\"a\",\"text\":\"t\",\"id\":null}").contains("field id stands twice"));
+    // What is not looked at may be anything.
+    assertEquals("a", item("{\"x\":1,\"id\":\"a\",\"x\":2,\"text\":\"t\"}").id());
+  }
+
+  @Test
   void aQueryNamesTextsThatItemsMustBeLessLike() {
     RecordCodec<SimilarityQuery> codec = RecordFormat.json().codec(RecordType.QUERY, null);
     String start = "{\"id\":\"q\",\"minScore\":0.5,";

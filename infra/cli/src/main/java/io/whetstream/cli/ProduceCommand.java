@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.connectors.format.RecordCodec;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.Ids;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.StreamRecord;
@@ -203,6 +204,9 @@ final class ProduceCommand implements Callable<Integer> {
     String id = text(node, "id");
     if (id == null) {
       throw new BadInputException(where + " has no id");
+    }
+    if (!Ids.isShort(id)) {
+      throw new BadInputException(where + ": " + Ids.tooLong(id));
     }
     String caption = text(node, "caption");
     if (caption == null && node.path("captions").path(0).isTextual()) {

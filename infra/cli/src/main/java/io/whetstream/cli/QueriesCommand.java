@@ -5,6 +5,7 @@ import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.TopicScan;
 import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.Ids;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.records.SimilarityQuery;
@@ -111,6 +112,7 @@ final class QueriesCommand implements Runnable {
               description = "How long to wait for the job's answer (default: 10; 0: do not).")
           int patience)
       throws IOException {
+    Ids.requireShort(id);
     // What is not matched is not answered.
     int wait = disabled ? 0 : patience;
     SimilarityQuery query =

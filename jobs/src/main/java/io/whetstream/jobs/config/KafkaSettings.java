@@ -21,6 +21,8 @@ import java.util.Map;
  *     stock broker allows at most 15 minutes.
  * @param fields field map of pairs and items: our name to yours, for JSON a path such as {@code
  *     $.media.url}
+ * @param numericIds with {@code format: json}, whether ids of pairs and items may be numbers, which
+ *     are taken as their digits
  * @param writerSchema with {@code format: avro}, the schema (JSON text) that your pairs and items
  *     are written with; empty: ours
  * @param schemaRegistry with {@code format: avro-registry}, where schemas are
@@ -36,6 +38,7 @@ public record KafkaSettings(
     String format,
     Duration transactionTimeout,
     Map<String, String> fields,
+    boolean numericIds,
     String writerSchema,
     SchemaRegistrySettings schemaRegistry,
     Map<String, String> properties)
@@ -55,6 +58,8 @@ public record KafkaSettings(
     Checks.that(
         format.equals("avro") || writerSchema.isEmpty(),
         "kafka.writerSchema belongs to kafka.format avro only");
+    Checks.that(
+        format.equals("json") || !numericIds, "kafka.numericIds belongs to kafka.format json only");
     Checks.positive("kafka.transactionTimeout", transactionTimeout);
     fields = Map.copyOf(fields);
     properties = Map.copyOf(properties);
@@ -70,6 +75,7 @@ public record KafkaSettings(
         "json",
         Duration.ofMinutes(14),
         Map.of(),
+        false,
         "",
         SchemaRegistrySettings.defaults(),
         Map.of());
@@ -82,7 +88,8 @@ public record KafkaSettings(
 
   /** The format of pairs and items, whose producers are the users'. */
   public RecordFormat userFormat() {
-    return format(fields, writerSchema.isEmpty() ? null : writerSchema);
+    RecordFormat format = format(fields, writerSchema.isEmpty() ? null : writerSchema);
+    return numericIds ? format.withNumericIds() : format;
   }
 
   /** The format of all other topics. */

@@ -1,6 +1,7 @@
 package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.connectors.records.Ids;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.Calibration;
@@ -162,6 +163,16 @@ final class ControlInput implements AutoCloseable {
   /** Registers, changes or removes a query; what cannot be used is refused. */
   void query(ControlRecord record, boolean acceptedBefore) {
     String id = queryId(record);
+    if (id.isBlank()) {
+      // Nothing can be said about it on queries.status, which is keyed by ids.
+      metrics.queriesRefused.inc();
+      LOGGER.error("record at {} is no query: its key is empty", record.where());
+      return;
+    }
+    if (!Ids.isShort(id)) {
+      refuseLongKey(id, record);
+      return;
+    }
     try {
       WatchedQuery query = record.value() == null ? null : parts.query(record);
       if (query == null) {
@@ -173,6 +184,16 @@ final class ControlInput implements AutoCloseable {
     } catch (BadInputException e) {
       engine.remove(id);
       refuseQuery(id, record.offset(), e.getMessage());
+    }
+  }
+
+  /** No query has such an id: it is answered under the beginning of its key. */
+  private void refuseLongKey(String id, ControlRecord record) {
+    String named = Ids.shortened(id);
+    if (record.value() == null) {
+      answers.removed(named, record.offset());
+    } else {
+      refuseQuery(named, record.offset(), Ids.tooLong(id));
     }
   }
 

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.jobs.StateText;
 import io.whetstream.jobs.StateVersion;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -29,7 +30,10 @@ record MatcherState(
     Map<String, Long> accepted,
     Map<String, Long> refused) {
   /** Raised with each change of the form; earlier versions must stay readable. */
-  static final int VERSION = 1;
+  static final int VERSION = 2;
+
+  /** It had texts of at most 65,535 bytes. */
+  private static final int SHORT_TEXTS = 1;
 
   byte[] toBytes() {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
@@ -49,9 +53,14 @@ record MatcherState(
   /** Reads what {@link #toBytes} wrote, if it is of a version that is known. */
   static MatcherState fromBytes(byte[] state) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
-      StateVersion.require("the matcher's state", in.readByte(), VERSION, VERSION);
+      int version = in.readByte();
+      StateVersion.require("the matcher's state", version, SHORT_TEXTS, VERSION);
       return new MatcherState(
-          readVersion(in), readVersion(in), readVersion(in), readIds(in), readIds(in));
+          readVersion(in, version),
+          readVersion(in, version),
+          readVersion(in, version),
+          readIds(in, version),
+          readIds(in, version));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -62,27 +71,33 @@ record MatcherState(
     if (version != null) {
       out.writeLong(version.epoch());
       out.writeLong(version.n());
-      out.writeUTF(version.digest());
+      StateText.write(version.digest(), out);
     }
   }
 
-  private static AdapterVersion readVersion(DataInputStream in) throws IOException {
-    return in.readBoolean() ? new AdapterVersion(in.readLong(), in.readLong(), in.readUTF()) : null;
+  private static String readText(DataInputStream in, int version) throws IOException {
+    return version == SHORT_TEXTS ? in.readUTF() : StateText.read(in);
+  }
+
+  private static AdapterVersion readVersion(DataInputStream in, int version) throws IOException {
+    return in.readBoolean()
+        ? new AdapterVersion(in.readLong(), in.readLong(), readText(in, version))
+        : null;
   }
 
   private static void write(Map<String, Long> ids, DataOutputStream out) throws IOException {
     out.writeInt(ids.size());
     for (Map.Entry<String, Long> entry : ids.entrySet()) {
-      out.writeUTF(entry.getKey());
+      StateText.write(entry.getKey(), out);
       out.writeLong(entry.getValue());
     }
   }
 
-  private static Map<String, Long> readIds(DataInputStream in) throws IOException {
+  private static Map<String, Long> readIds(DataInputStream in, int version) throws IOException {
     int count = in.readInt();
     Map<String, Long> ids = new HashMap<>();
     for (int i = 0; i < count; i++) {
-      ids.put(in.readUTF(), in.readLong());
+      ids.put(readText(in, version), in.readLong());
     }
     return ids;
   }

@@ -16,6 +16,9 @@ import java.util.function.Consumer;
  * subtask decides the same; only the first one answers. One thread.
  */
 final class QueryAnswers {
+  /** What is wrong with a query may be as long as the query; its answer has to fit its topic. */
+  private static final int MAX_REASON = 4000;
+
   private final boolean first;
   private final Map<String, Long> accepted = new HashMap<>();
   private final Map<String, Long> refused = new HashMap<>();
@@ -70,7 +73,7 @@ final class QueryAnswers {
               id,
               revision,
               state,
-              reason,
+              reason.length() <= MAX_REASON ? reason : reason.substring(0, MAX_REASON) + "…",
               thresholds,
               adapterDigest,
               0,

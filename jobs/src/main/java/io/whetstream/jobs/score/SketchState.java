@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.jobs.StateText;
 import io.whetstream.jobs.StateVersion;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -17,14 +18,17 @@ import java.io.UncheckedIOException;
  * @param sketch see {@link KindThresholds#toBytes}
  */
 record SketchState(String digest, String kind, byte[] sketch) {
-  private static final int VERSION = 1;
+  private static final int VERSION = 2;
+
+  /** It had texts of at most 65,535 bytes. */
+  private static final int SHORT_TEXTS = 1;
 
   byte[] toBytes() {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (DataOutputStream out = new DataOutputStream(bytes)) {
       out.writeByte(VERSION);
-      out.writeUTF(digest);
-      out.writeUTF(kind);
+      StateText.write(digest, out);
+      StateText.write(kind, out);
       out.writeInt(sketch.length);
       out.write(sketch);
     } catch (IOException e) {
@@ -35,9 +39,10 @@ record SketchState(String digest, String kind, byte[] sketch) {
 
   static SketchState fromBytes(byte[] state) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
-      StateVersion.require("a sketch of live scores", in.readByte(), VERSION, VERSION);
-      String digest = in.readUTF();
-      String kind = in.readUTF();
+      int version = in.readByte();
+      StateVersion.require("a sketch of live scores", version, SHORT_TEXTS, VERSION);
+      String digest = version == SHORT_TEXTS ? in.readUTF() : StateText.read(in);
+      String kind = version == SHORT_TEXTS ? in.readUTF() : StateText.read(in);
       return new SketchState(digest, kind, in.readNBytes(in.readInt()));
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -75,6 +75,7 @@ final class ScoreCluster implements AutoCloseable {
     Properties properties = new Properties();
     properties.put("bootstrap.servers", kafka.bootstrapServers());
     properties.put("linger.ms", "0");
+    properties.put("max.request.size", Integer.toString(2 * Topics.MAX_RECORD_BYTES));
     producer =
         new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer());
   }
