@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensorsWriter;
 import io.whetstream.model.lvlm.Pretrainer;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

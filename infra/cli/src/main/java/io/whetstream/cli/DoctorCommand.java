@@ -4,7 +4,7 @@ import ai.djl.engine.Engine;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtProvider;
 import io.whetstream.model.onnx.OnnxRuntime;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.InetAddress;

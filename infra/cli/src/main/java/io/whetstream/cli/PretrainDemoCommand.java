@@ -1,7 +1,7 @@
 package io.whetstream.cli;
 
-import io.whetstream.model.scenes.DemoBase;
-import io.whetstream.model.scenes.DemoPretraining;
+import io.whetstream.scenes.DemoBase;
+import io.whetstream.scenes.DemoPretraining;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;

@@ -1,12 +1,12 @@
 package io.whetstream.cli;
 
 import io.whetstream.model.BadInputException;
-import io.whetstream.model.scenes.Scene;
-import io.whetstream.model.scenes.SceneGenerator;
-import io.whetstream.model.scenes.SceneLook;
-import io.whetstream.model.scenes.SceneSets;
-import io.whetstream.model.scenes.SceneSets.NamedScene;
-import io.whetstream.model.scenes.SceneStream;
+import io.whetstream.scenes.Scene;
+import io.whetstream.scenes.SceneGenerator;
+import io.whetstream.scenes.SceneLook;
+import io.whetstream.scenes.SceneSets;
+import io.whetstream.scenes.SceneSets.NamedScene;
+import io.whetstream.scenes.SceneStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,12 +1,12 @@
 package io.whetstream.cli;
 
+import io.whetstream.bench.Roofline;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.lvlm.Lvlm;
-import io.whetstream.model.lvlm.Roofline;
 import io.whetstream.model.pairs.CaptionedImage;
 import io.whetstream.model.pairs.PairsFile;
 import io.whetstream.model.train.PreparedPair;

@@ -8,7 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.Writer;

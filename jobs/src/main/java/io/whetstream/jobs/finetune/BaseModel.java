@@ -1,7 +1,7 @@
 package io.whetstream.jobs.finetune;
 
 import io.whetstream.model.BadInputException;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.nio.file.Files;
 import java.nio.file.Path;
 

@@ -9,7 +9,7 @@ import io.whetstream.model.image.RgbImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerAdapter;
 import io.whetstream.model.onnx.ScorerOptions;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;

@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.whetstream.model.scenes.Captioner;
-import io.whetstream.model.scenes.Scene;
-import io.whetstream.model.scenes.SceneGenerator;
-import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.scenes.Captioner;
+import io.whetstream.scenes.Scene;
+import io.whetstream.scenes.SceneGenerator;
+import io.whetstream.scenes.SceneLook;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 

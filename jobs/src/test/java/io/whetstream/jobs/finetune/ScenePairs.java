@@ -1,10 +1,10 @@
 package io.whetstream.jobs.finetune;
 
-import io.whetstream.model.scenes.Captioner;
-import io.whetstream.model.scenes.Scene;
-import io.whetstream.model.scenes.SceneLook;
-import io.whetstream.model.scenes.SceneRenderer;
-import io.whetstream.model.scenes.SceneStream;
+import io.whetstream.scenes.Captioner;
+import io.whetstream.scenes.Scene;
+import io.whetstream.scenes.SceneLook;
+import io.whetstream.scenes.SceneRenderer;
+import io.whetstream.scenes.SceneStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;

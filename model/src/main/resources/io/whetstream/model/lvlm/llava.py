@@ -493,7 +493,3 @@ class Lvlm(Module):
     loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
     hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[6]))
     return [loss, hits]
-
-  # One matrix product, for measuring what the processor can do.
-  def matmul(self: __torch__.Lvlm, a: Tensor, b: Tensor) -> Tensor:
-    return torch.matmul(a, b)

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.adapter.AdapterConfig;
-import io.whetstream.model.scenes.DemoBase;
 import java.io.File;
 import java.io.IOException;
 import java.net.URL;
@@ -42,9 +41,6 @@ class IdentityTest {
   @Test
   void digestsOfBasesAreThoseOfTheFirstRelease() {
     DIGESTS.forEach((name, digest) -> assertEquals(digest, digest(RESOURCES.resolve(name)), name));
-    assertEquals(
-        "66ae3ba2497e14a46477000af31a9808ed4aeb9373f8af2634d859d4d18ff1c6",
-        digest(DemoBase.unpack(scratch)));
   }
 
   private static String digest(Path directory) {

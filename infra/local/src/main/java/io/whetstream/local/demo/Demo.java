@@ -12,7 +12,7 @@ import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterWeights;
-import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.scenes.SceneLook;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.URI;

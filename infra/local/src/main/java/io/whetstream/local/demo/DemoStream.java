@@ -1,13 +1,13 @@
 package io.whetstream.local.demo;
 
-import io.whetstream.model.scenes.Captioner;
-import io.whetstream.model.scenes.Claim;
-import io.whetstream.model.scenes.Scene;
-import io.whetstream.model.scenes.SceneGenerator;
-import io.whetstream.model.scenes.SceneLook;
-import io.whetstream.model.scenes.SceneRenderer;
-import io.whetstream.model.scenes.SceneSets;
-import io.whetstream.model.scenes.SceneStream;
+import io.whetstream.scenes.Captioner;
+import io.whetstream.scenes.Claim;
+import io.whetstream.scenes.Scene;
+import io.whetstream.scenes.SceneGenerator;
+import io.whetstream.scenes.SceneLook;
+import io.whetstream.scenes.SceneRenderer;
+import io.whetstream.scenes.SceneSets;
+import io.whetstream.scenes.SceneStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;

@@ -11,7 +11,7 @@ import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.local.LocalOptions;
 import io.whetstream.local.StopSignal;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;

@@ -9,7 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.BadInputException;
-import io.whetstream.model.scenes.SceneLook;
+import io.whetstream.scenes.SceneLook;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;

@@ -11,7 +11,7 @@ import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.local.LocalOptions;
 import io.whetstream.local.StopSignal;
 import io.whetstream.model.adapter.AdapterManifest;
-import io.whetstream.model.scenes.DemoBase;
+import io.whetstream.scenes.DemoBase;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
