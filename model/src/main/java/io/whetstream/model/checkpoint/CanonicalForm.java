@@ -36,6 +36,64 @@ final class CanonicalForm {
         .put("visionFeatureSelectStrategy", config.visionFeatureSelectStrategy());
   }
 
+  /** The form of any model: version 1 wherever that describes it. */
+  static String of(ModelConfig config) {
+    TextConfig text = config.text();
+    boolean first =
+        config.vision().dynamic() == null
+            && config.shuffle() == 0
+            && config.canvases() == null
+            && text.outputBias() == text.attentionBias()
+            && !text.headNorms()
+            && text.multimodalRope() == null;
+    return first ? version1(config).toString() : "whetstream base 2\n" + version2(config);
+  }
+
+  /** Version 2, of models whose pictures have any size or number of pieces. */
+  private static CanonicalForm version2(ModelConfig config) {
+    TextConfig text = config.text();
+    MultimodalRope rope = text.multimodalRope();
+    DynamicVision dynamic = config.vision().dynamic();
+    Canvases canvases = config.canvases();
+    return new CanonicalForm()
+        .put("family", config.family())
+        .put("imageTokenId", config.imageTokenId())
+        .put("projectorActivation", config.projectorActivation())
+        .put("projectorBias", config.projectorBias())
+        .put("shuffle", config.shuffle())
+        .put("tiedEmbeddings", config.tiedEmbeddings())
+        .put("visionFeatureLayer", config.visionFeatureLayer())
+        .put("visionFeatureSelectStrategy", config.visionFeatureSelectStrategy())
+        .put("text", text(text))
+        .put("headNorms", text.headNorms())
+        .put("outputBias", text.outputBias())
+        .put(
+            "multimodalRope",
+            rope == null
+                ? null
+                : new CanonicalForm()
+                    .put("interleaved", rope.interleaved())
+                    .put("sections", rope.sections().toString()))
+        .put("vision", vision(config.vision()))
+        .put(
+            "dynamicVision",
+            dynamic == null
+                ? null
+                : new CanonicalForm()
+                    .put("deepstackLayers", dynamic.deepstackLayers().toString())
+                    .put("fullAttentionLayers", dynamic.fullAttentionLayers().toString())
+                    .put("merge", dynamic.merge())
+                    .put("positionSide", dynamic.positionSide())
+                    .put("windowSize", dynamic.windowSize()))
+        .put(
+            "canvases",
+            canvases == null
+                ? null
+                : new CanonicalForm()
+                    .put("maxSquares", canvases.maxSquares())
+                    .put("sizes", canvases.sizes().toString()));
+  }
+
   private static CanonicalForm text(TextConfig text) {
     return new CanonicalForm()
         .put("activation", text.activation())

@@ -67,11 +67,9 @@ public final class Checkpoint implements AutoCloseable {
     ModelConfig config = ModelConfig.read(configFile);
     Map<String, SafeTensors> files = new LinkedHashMap<>();
     try {
-      SortedMap<String, Place> places = places(directory, files);
+      SortedMap<String, Place> places = places(directory, files, ModelFamily.of(config));
       boolean head = places.containsKey("language_model.lm_head.weight");
-      if (config.tiedEmbeddings() && head && new ConfigReader(configFile).tiedOnlyAtTop()) {
-        config = config.untied();
-      }
+      config = config.tied(ModelFamily.of(config).tied(ConfigKeys.of(configFile), head));
       Checkpoint checkpoint = new Checkpoint(directory, files, places, config);
       ExpectedTensors.of(config).forEach(checkpoint::require);
       return checkpoint;
@@ -81,12 +79,13 @@ public final class Checkpoint implements AutoCloseable {
     }
   }
 
-  private static SortedMap<String, Place> places(Path directory, Map<String, SafeTensors> files) {
+  private static SortedMap<String, Place> places(
+      Path directory, Map<String, SafeTensors> files, ModelFamily family) {
     SortedMap<String, Place> places = new TreeMap<>();
     if (Files.exists(directory.resolve(SINGLE))) {
       SafeTensors file = SafeTensors.open(directory.resolve(SINGLE));
       files.put(SINGLE, file);
-      file.tensors().values().forEach(info -> put(places, file, info));
+      file.tensors().values().forEach(info -> put(places, file, info, family));
       return places;
     }
     Path index = directory.resolve(INDEX);
@@ -111,7 +110,7 @@ public final class Checkpoint implements AutoCloseable {
         throw new BadInputException(
             index + ": tensor " + entry.getKey() + " is not in " + shard + ", where it should be");
       }
-      put(places, file, info);
+      put(places, file, info, family);
     }
     return places;
   }
@@ -144,8 +143,9 @@ public final class Checkpoint implements AutoCloseable {
     return file;
   }
 
-  private static void put(SortedMap<String, Place> places, SafeTensors file, TensorInfo info) {
-    String name = TensorNames.canonical(info.name());
+  private static void put(
+      SortedMap<String, Place> places, SafeTensors file, TensorInfo info, ModelFamily family) {
+    String name = family.canonical(info.name());
     Place before = places.put(name, new Place(file, info));
     if (before != null) {
       throw new BadInputException(
@@ -239,7 +239,7 @@ public final class Checkpoint implements AutoCloseable {
               sha.update(line.getBytes(StandardCharsets.UTF_8));
               place.file().forEachMap(info, sha::update);
             });
-        String form = CanonicalForm.version1(config).toString();
+        String form = CanonicalForm.of(config);
         sha.update(form.getBytes(StandardCharsets.UTF_8));
         digest = HexFormat.of().formatHex(sha.digest());
       } catch (NoSuchAlgorithmException e) {

@@ -6,11 +6,12 @@ import java.nio.file.Path;
  * What {@code config.json} says about a model, with the class defaults of transformers where a key
  * is missing.
  *
- * @param family {@code llava}
+ * @param family Hugging Face's {@code model_type}
  * @param vision the vision tower
  * @param text the decoder
  * @param imageTokenId the token that stands for one image feature
- * @param imageTokens image features, so image tokens, of one image
+ * @param imageTokens image features of one square input of the tower; 0 where pictures of any size
+ *     are taken
  * @param padTokenId what fills rows on the right
  * @param visionFeatureLayer index into the tower's hidden states (0: encoder input, k: output of
  *     layer k; negative counts from the end)
@@ -19,6 +20,9 @@ import java.nio.file.Path;
  * @param projectorActivation Hugging Face's name of the projector's activation
  * @param projectorBias whether the projector's layers have biases
  * @param tiedEmbeddings whether the output head is the embedding matrix
+ * @param shuffle patches along a side of the square that Idefics3's connector makes one feature of;
+ *     0 in other families
+ * @param canvases of any-resolution pictures; null in other families
  */
 public record ModelConfig(
     String family,
@@ -31,7 +35,38 @@ public record ModelConfig(
     String visionFeatureSelectStrategy,
     String projectorActivation,
     boolean projectorBias,
-    boolean tiedEmbeddings) {
+    boolean tiedEmbeddings,
+    int shuffle,
+    Canvases canvases) {
+
+  /** A model of LLaVA-1.5's kind: one square input is one image. */
+  public ModelConfig(
+      String family,
+      VisionConfig vision,
+      TextConfig text,
+      int imageTokenId,
+      int imageTokens,
+      int padTokenId,
+      int visionFeatureLayer,
+      String visionFeatureSelectStrategy,
+      String projectorActivation,
+      boolean projectorBias,
+      boolean tiedEmbeddings) {
+    this(
+        family,
+        vision,
+        text,
+        imageTokenId,
+        imageTokens,
+        padTokenId,
+        visionFeatureLayer,
+        visionFeatureSelectStrategy,
+        projectorActivation,
+        projectorBias,
+        tiedEmbeddings,
+        0,
+        null);
+  }
 
   /**
    * Reads a {@code config.json}.
@@ -40,7 +75,7 @@ public record ModelConfig(
    *     model that is not supported; the message names the key
    */
   public static ModelConfig read(Path file) {
-    return new ConfigReader(file).read();
+    return ModelFamily.read(ConfigKeys.of(file));
   }
 
   /** Encoder layers that are run: later ones do not reach the projector. */
@@ -48,7 +83,7 @@ public record ModelConfig(
     return visionFeatureLayer >= 0 ? visionFeatureLayer : vision.layers() + 1 + visionFeatureLayer;
   }
 
-  ModelConfig untied() {
+  ModelConfig tied(boolean tied) {
     return new ModelConfig(
         family,
         vision,
@@ -60,6 +95,8 @@ public record ModelConfig(
         visionFeatureSelectStrategy,
         projectorActivation,
         projectorBias,
-        false);
+        tied,
+        shuffle,
+        canvases);
   }
 }

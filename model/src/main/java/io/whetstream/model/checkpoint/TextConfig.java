@@ -15,10 +15,13 @@ package io.whetstream.model.checkpoint;
  * @param ropeScaling scaling of the rotary frequencies, or null
  * @param maxPositions longest sequence
  * @param activation Hugging Face's name of the MLP's activation
- * @param attentionBias whether the attention's projections have biases
+ * @param attentionBias whether the attention's projections of queries, keys and values have biases
  * @param mlpBias whether the MLP's projections have biases
  * @param bosTokenId begin of sequence, or -1
  * @param eosTokenId end of sequence (the first, where the configuration lists several), or -1
+ * @param outputBias whether the attention's output projection has a bias
+ * @param headNorms whether queries and keys are normalised head by head before they are turned
+ * @param multimodalRope how three axes of positions share a head, or null for one axis
  */
 public record TextConfig(
     int vocabSize,
@@ -36,7 +39,50 @@ public record TextConfig(
     boolean attentionBias,
     boolean mlpBias,
     int bosTokenId,
-    int eosTokenId) {
+    int eosTokenId,
+    boolean outputBias,
+    boolean headNorms,
+    MultimodalRope multimodalRope) {
+
+  /** A decoder of Llama's kind: all four projections of attention are alike, one axis. */
+  public TextConfig(
+      int vocabSize,
+      int hiddenSize,
+      int intermediateSize,
+      int layers,
+      int heads,
+      int keyValueHeads,
+      int headDim,
+      double rmsNormEps,
+      double ropeTheta,
+      RopeScaling ropeScaling,
+      int maxPositions,
+      String activation,
+      boolean attentionBias,
+      boolean mlpBias,
+      int bosTokenId,
+      int eosTokenId) {
+    this(
+        vocabSize,
+        hiddenSize,
+        intermediateSize,
+        layers,
+        heads,
+        keyValueHeads,
+        headDim,
+        rmsNormEps,
+        ropeTheta,
+        ropeScaling,
+        maxPositions,
+        activation,
+        attentionBias,
+        mlpBias,
+        bosTokenId,
+        eosTokenId,
+        attentionBias,
+        false,
+        null);
+  }
 
   /**
    * Radians a position turns each pair of a head's dimensions, {@code headDim / 2} values. RoFormer

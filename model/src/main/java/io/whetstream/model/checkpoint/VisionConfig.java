@@ -3,15 +3,17 @@ package io.whetstream.model.checkpoint;
 /**
  * The vision tower.
  *
- * @param type {@code clip} or {@code siglip}
+ * @param type {@code clip}, {@code siglip}, {@code idefics3}, {@code qwen2_vl}, {@code qwen2_5_vl}
+ *     or {@code qwen3_vl}
  * @param hiddenSize width
  * @param intermediateSize inner width of the MLP
  * @param layers encoder layers
  * @param heads attention heads
- * @param imageSize side of the square input in pixels
+ * @param imageSize side of the square input in pixels; 0 where pictures of any size are taken
  * @param patchSize side of a patch in pixels
  * @param layerNormEps epsilon of the layer norms
  * @param activation Hugging Face's name of the MLP's activation
+ * @param dynamic what a tower has that takes pictures of any size; null for one of square inputs
  */
 public record VisionConfig(
     String type,
@@ -22,9 +24,34 @@ public record VisionConfig(
     int imageSize,
     int patchSize,
     double layerNormEps,
-    String activation) {
+    String activation,
+    DynamicVision dynamic) {
 
-  /** Patches an image is cut into. */
+  /** A tower of square inputs. */
+  public VisionConfig(
+      String type,
+      int hiddenSize,
+      int intermediateSize,
+      int layers,
+      int heads,
+      int imageSize,
+      int patchSize,
+      double layerNormEps,
+      String activation) {
+    this(
+        type,
+        hiddenSize,
+        intermediateSize,
+        layers,
+        heads,
+        imageSize,
+        patchSize,
+        layerNormEps,
+        activation,
+        null);
+  }
+
+  /** Patches a square input is cut into. */
   public int patches() {
     int side = imageSize / patchSize;
     return side * side;

@@ -136,7 +136,11 @@ class IdentityTest {
           for (String name : RECORDS) {
             text =
                 text.replaceAll("\\brecord " + name + "\\(", "record " + name + "(String oneMore,")
+                    .replaceAll("\\bpublic " + name + "\\(", "public " + name + "(String oneMore,")
                     .replaceAll("\\bnew " + name + "\\(", "new " + name + "(\"more\",");
+            if (file.endsWith(name + ".java")) {
+              text = text.replaceAll("\\bthis\\(", "this(oneMore,");
+            }
           }
           Path copy = scratch.resolve("sources").resolve(sources.relativize(file));
           Files.createDirectories(copy.getParent());

@@ -132,8 +132,7 @@ class SizesGoldenTest {
     return new Size(pair.get(0).asInt(), pair.get(1).asInt());
   }
 
-  private static DynamicTest each(String key, BiConsumer<Size, JsonNode> check)
-      throws IOException {
+  private static DynamicTest each(String key, BiConsumer<Size, JsonNode> check) throws IOException {
     List<Path> found = Golden.directories(Golden.holding("sizes_families.json"));
     assertFalse(found.isEmpty(), "no sizes_families.json under " + Golden.root());
     List<JsonNode> rows = new ArrayList<>();

@@ -1,0 +1,62 @@
+package io.whetstream.model.checkpoint;
+
+import java.util.List;
+
+/**
+ * What the three Qwen-VL families share: pictures of any size, blocks of patches merged into one
+ * feature, a decoder with positions of three axes.
+ */
+abstract class QwenVlFamily implements ModelFamily {
+  @Override
+  public String supports() {
+    return "pictures (no video)";
+  }
+
+  /** The vision tower. */
+  abstract VisionConfig vision(ConfigKeys keys);
+
+  @Override
+  public ModelConfig config(ConfigKeys root) {
+    // Older releases write the decoder's keys at the top.
+    boolean nested = root.has("text_config");
+    ConfigKeys textKeys = nested ? root.object("text_config") : root;
+    String type = modelType() + "_text";
+    String written = textKeys.string("model_type", type);
+    if (nested && !written.equals(type)) {
+      throw textKeys.unsupported("model_type", written, type);
+    }
+    VisionConfig vision = vision(root.object("vision_config"));
+    TextConfig text = DecoderKeys.read(textKeys, type);
+    List<Integer> deepstack = vision.dynamic().deepstackLayers();
+    if (deepstack.size() > text.layers()) {
+      throw root.bad(
+          "vision_config.deepstack_visual_indexes",
+          deepstack + " are more than the decoder's " + text.layers() + " layers");
+    }
+    return new ModelConfig(
+        modelType(),
+        vision,
+        text,
+        LlavaFamily.imageToken(root, text, 151655),
+        0,
+        LlavaFamily.padding(root, text),
+        -1,
+        "full",
+        "gelu",
+        true,
+        tied(root, false),
+        0,
+        null);
+  }
+
+  @Override
+  public String canonical(String name) {
+    return TensorNames.renamed(
+        name,
+        List.of(
+            "model.language_model.", "language_model.model.",
+            "model.visual.", "visual.",
+            "model.", "language_model.model.",
+            "lm_head.", "language_model.lm_head."));
+  }
+}
