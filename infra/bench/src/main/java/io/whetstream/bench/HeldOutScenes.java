@@ -3,6 +3,7 @@ package io.whetstream.bench;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.eval.Compositional;
 import io.whetstream.model.eval.Retrieval;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.text.TextTokenizer;
 import io.whetstream.scenes.Captioner;
@@ -22,10 +23,10 @@ public final class HeldOutScenes {
   private static final long SEED = 7;
 
   private final Embedder embedder;
-  private final List<float[]> pixels = new ArrayList<>();
+  private final List<ModelImage> images = new ArrayList<>();
   private final List<long[]> captions = new ArrayList<>();
   private final List<CompositionalItem> items;
-  private final List<float[]> itemPixels = new ArrayList<>();
+  private final List<ModelImage> itemImages = new ArrayList<>();
   private final List<long[]> itemCaptions = new ArrayList<>();
 
   /**
@@ -36,12 +37,12 @@ public final class HeldOutScenes {
       Embedder embedder, TextTokenizer tokenizer, SceneLook look, int scenes, int perKind) {
     this.embedder = embedder;
     for (Scene scene : SceneSets.retrieval(SEED, look, scenes)) {
-      pixels.add(pixels(scene));
+      images.add(image(scene));
       captions.add(tokenizer.encode(Captioner.shortCaption(scene)));
     }
     items = SceneSets.compositional(SEED, look, perKind);
     for (CompositionalItem item : items) {
-      itemPixels.add(pixels(item.scene()));
+      itemImages.add(image(item.scene()));
       itemCaptions.add(tokenizer.encode(item.positive().text()));
       itemCaptions.add(tokenizer.encode(item.negative().text()));
     }
@@ -53,32 +54,32 @@ public final class HeldOutScenes {
    * @param weights an adapter, or null for the base
    */
   public double[] recall(AdapterWeights weights) {
-    float[][] images = embedder.embedImages(weights, pixels);
+    float[][] pictures = embedder.embedImages(weights, images);
     float[][] texts = embedder.embedTexts(weights, captions);
-    int[] groups = IntStream.range(0, images.length).toArray();
+    int[] groups = IntStream.range(0, pictures.length).toArray();
     return new double[] {
-      Retrieval.recall(texts, images, groups, groups).r1(),
-      Retrieval.recall(images, texts, groups, groups).r1()
+      Retrieval.recall(texts, pictures, groups, groups).r1(),
+      Retrieval.recall(pictures, texts, groups, groups).r1()
     };
   }
 
   /** Accuracy by kind; chance is one half. */
   public SortedMap<String, Compositional.Score> compositional(AdapterWeights weights) {
-    float[][] images = embedder.embedImages(weights, itemPixels);
+    float[][] pictures = embedder.embedImages(weights, itemImages);
     float[][] texts = embedder.embedTexts(weights, itemCaptions);
     List<Compositional.Item> scored = new ArrayList<>();
-    for (int i = 0; i < images.length; i++) {
+    for (int i = 0; i < pictures.length; i++) {
       scored.add(
           new Compositional.Item(
               items.get(i).edit().kind().word(),
-              images[i],
+              pictures[i],
               texts[2 * i],
               List.of(texts[2 * i + 1])));
     }
     return Compositional.byKind(scored);
   }
 
-  static float[] pixels(Scene scene) {
-    return SceneRenderer.pixels(SceneRenderer.render(scene));
+  static ModelImage image(Scene scene) {
+    return SceneRenderer.processed(SceneRenderer.render(scene));
   }
 }

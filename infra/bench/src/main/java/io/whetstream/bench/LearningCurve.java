@@ -230,10 +230,9 @@ public final class LearningCurve implements Callable<Integer> {
 
   private static PreparedPair pair(TextTokenizer tokenizer, Scene scene, String id) {
     String caption = Captioner.shortCaption(scene);
-    float[] pixels = HeldOutScenes.pixels(scene);
     return new PreparedPair(
         id,
-        pixels,
+        HeldOutScenes.image(scene),
         tokenizer.encode(caption),
         tokenizer.encode(Captioner.longCaption(scene)),
         id,

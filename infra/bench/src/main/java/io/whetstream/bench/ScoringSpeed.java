@@ -10,10 +10,13 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.eval.Recall;
 import io.whetstream.model.eval.Retrieval;
+import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
+import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.onnx.ActiveAdapter;
 import io.whetstream.model.onnx.BareSession;
 import io.whetstream.model.onnx.Scorer;
@@ -111,44 +114,45 @@ public final class ScoringSpeed implements Callable<Integer> {
 
   private void throughput(Path model) throws OrtException {
     ScorerOptions options = ScorerOptions.defaults().withThreads(threads).withMaxBatch(batch);
-    List<long[]> rows = new ArrayList<>();
+    List<long[]> ids = new ArrayList<>();
     for (int i = 0; i < batch; i++) {
-      rows.add(random.longs(LENGTH, 3, 300).toArray());
+      ids.add(random.longs(LENGTH, 3, 300).toArray());
     }
+    List<Row> rows = rows(ids);
     try (Scorer exact = Scorer.open(model, options);
         Scorer small = Scorer.open(model, options.withInt8(true));
         ScorerAdapter lora = exact.load(adapter(exact, 16, 1));
         ScorerAdapter smallLora = small.load(adapter(small, 16, 1));
-        BareSession bare = new BareSession(model, threads, rows, null);
+        BareSession bare = new BareSession(model, threads, ids, null);
         BareSession bareLora =
-            new BareSession(model, threads, rows, adapter(exact, 16, 1).weights())) {
-      List<float[]> pixels = new ArrayList<>();
+            new BareSession(model, threads, ids, adapter(exact, 16, 1).weights())) {
+      List<ModelImage> images = new ArrayList<>();
       int side = exact.config().vision().imageSize();
       long[] imageRow = new long[exact.config().imageTokens() + 8];
       Arrays.fill(imageRow, 1, 1 + exact.config().imageTokens(), exact.config().imageTokenId());
+      ImageGeometry picture = ImageGeometry.whole(side, side, exact.config().imageTokens());
+      List<Row> imageRows = new ArrayList<>();
       for (int i = 0; i < batch; i++) {
-        pixels.add(tensor(1, 3 * side * side, 1).data());
+        images.add(new ModelImage(picture, tensor(1, 3 * side * side, 1).data()));
+        imageRows.add(Row.embedding(imageRow, false, i));
       }
-      List<long[]> imageRows = java.util.Collections.nCopies(batch, imageRow);
       // Loops that are compared follow each other.
       Map<String, Runnable> loops = new LinkedHashMap<>();
       loops.put("text, bare session", bare::run);
-      loops.put("text, scorer", () -> exact.embedRows(exact.base(), true, rows, null));
-      loops.put("text, scorer, int8", () -> small.embedRows(small.base(), true, rows, null));
+      loops.put("text, scorer", () -> exact.embedRows(exact.base(), rows, List.of()));
+      loops.put("text, scorer, int8", () -> small.embedRows(small.base(), rows, List.of()));
       loops.put("text, bare session, LoRA r16", bareLora::run);
-      loops.put("text, scorer, LoRA r16", () -> exact.embedRows(lora, true, rows, null));
-      loops.put("text, scorer, LoRA r16, int8", () -> small.embedRows(smallLora, true, rows, null));
-      loops.put("image, scorer", () -> exact.embedRows(exact.base(), false, imageRows, pixels));
+      loops.put("text, scorer, LoRA r16", () -> exact.embedRows(lora, rows, List.of()));
+      loops.put("text, scorer, LoRA r16, int8", () -> small.embedRows(smallLora, rows, List.of()));
+      loops.put("image, scorer", () -> exact.embedRows(exact.base(), imageRows, images));
+      loops.put("image, scorer, int8", () -> small.embedRows(small.base(), imageRows, images));
+      loops.put("image, scorer, LoRA r16", () -> exact.embedRows(lora, imageRows, images));
       loops.put(
-          "image, scorer, int8", () -> small.embedRows(small.base(), false, imageRows, pixels));
-      loops.put("image, scorer, LoRA r16", () -> exact.embedRows(lora, false, imageRows, pixels));
-      loops.put(
-          "image, scorer, LoRA r16, int8",
-          () -> small.embedRows(smallLora, false, imageRows, pixels));
-      loops.put("mining embedding", () -> exact.poolVision(pixels));
-      loops.put("mining embedding, int8", () -> small.poolVision(pixels));
-      requireSame(bare, exact.embedRows(exact.base(), true, rows, null));
-      requireSame(bareLora, exact.embedRows(lora, true, rows, null));
+          "image, scorer, LoRA r16, int8", () -> small.embedRows(smallLora, imageRows, images));
+      loops.put("mining embedding", () -> exact.poolVision(images));
+      loops.put("mining embedding, int8", () -> small.poolVision(images));
+      requireSame(bare, exact.embedRows(exact.base(), rows, List.of()));
+      requireSame(bareLora, exact.embedRows(lora, rows, List.of()));
       Map<String, double[]> seconds = new LinkedHashMap<>();
       for (int round = -3; round < rounds; round++) {
         for (Map.Entry<String, Runnable> loop : loops.entrySet()) {
@@ -182,8 +186,8 @@ public final class ScoringSpeed implements Callable<Integer> {
                       ? faster(
                           seconds.get(name.substring(0, name.length() - INT8.length())), values)
                       : ""));
-      float[][] one = exact.embedRows(exact.base(), true, rows, null);
-      float[][] two = small.embedRows(small.base(), true, rows, null);
+      float[][] one = exact.embedRows(exact.base(), rows, List.of());
+      float[][] two = small.embedRows(small.base(), rows, List.of());
       System.out.printf(
           Locale.ROOT, "%nint8 cosine to fp32, random weights, mean: %.5f%n", meanCosine(one, two));
       swaps(exact);
@@ -264,16 +268,20 @@ public final class ScoringSpeed implements Callable<Integer> {
         quantile(swap, 0.99));
   }
 
+  private static List<Row> rows(List<long[]> ids) {
+    return ids.stream().map(row -> Row.embedding(row, true)).toList();
+  }
+
   private void int8OnScenes() throws IOException {
     Path model = base == null ? DemoBase.directory() : base;
     ScorerOptions options = ScorerOptions.defaults().withThreads(threads);
     AdapterArtifact trained =
         adapterDirectory == null ? trained(model) : AdapterCodec.read(adapterDirectory);
     ImageProcessor processor = ImageProcessor.open(model);
-    List<float[]> pixels = new ArrayList<>();
+    List<ModelImage> pictures = new ArrayList<>();
     List<String> captions = new ArrayList<>();
     for (Scene scene : SceneSets.retrieval(7, SceneLook.STANDARD, 256)) {
-      pixels.add(processor.pixels(SceneRenderer.render(scene)));
+      pictures.add(processor.process(SceneRenderer.render(scene)));
       captions.add(Captioner.shortCaption(scene));
     }
     System.out.println(
@@ -283,9 +291,9 @@ public final class ScoringSpeed implements Callable<Integer> {
     for (boolean int8 : new boolean[] {false, true}) {
       try (Scorer scorer = Scorer.open(model, options.withInt8(int8));
           ScorerAdapter adapter = scorer.load(trained)) {
-        float[][] nowImages = scorer.embedImages(adapter, pixels);
+        float[][] nowImages = scorer.embedImages(adapter, pictures);
         float[][] nowTexts = scorer.embedTexts(adapter, captions);
-        int[] groups = IntStream.range(0, pixels.size()).toArray();
+        int[] groups = IntStream.range(0, pictures.size()).toArray();
         Recall t2i = Retrieval.recall(nowTexts, nowImages, groups, groups);
         Recall i2t = Retrieval.recall(nowImages, nowTexts, groups, groups);
         images = images == null ? nowImages : images;
@@ -323,7 +331,7 @@ public final class ScoringSpeed implements Callable<Integer> {
           pairs.add(
               new PreparedPair(
                   "pair-" + index,
-                  SceneRenderer.pixels(SceneRenderer.render(scene)),
+                  SceneRenderer.processed(SceneRenderer.render(scene)),
                   tokenizer.encode(caption),
                   tokenizer.encode(Captioner.longCaption(scene)),
                   "pair-" + index,

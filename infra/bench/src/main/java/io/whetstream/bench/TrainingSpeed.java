@@ -2,6 +2,8 @@ package io.whetstream.bench;
 
 import com.sun.management.OperatingSystemMXBean;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
@@ -167,6 +169,7 @@ public final class TrainingSpeed implements Callable<Integer> {
 
   private Pairs random(Lvlm model) {
     int edge = model.config().vision().imageSize();
+    ImageGeometry picture = ImageGeometry.whole(edge, edge, model.config().imageTokens());
     Random random = new Random(1);
     return () -> {
       List<PreparedPair> pairs = new ArrayList<>();
@@ -178,7 +181,12 @@ public final class TrainingSpeed implements Callable<Integer> {
         String id = "pair-" + random.nextLong();
         pairs.add(
             new PreparedPair(
-                id, pixels, ids(random, shortCaption), ids(random, longCaption), id, id));
+                id,
+                new ModelImage(picture, pixels),
+                ids(random, shortCaption),
+                ids(random, longCaption),
+                id,
+                id));
       }
       return pairs;
     };
@@ -202,7 +210,7 @@ public final class TrainingSpeed implements Callable<Integer> {
         pairs.add(
             new PreparedPair(
                 id,
-                SceneRenderer.pixels(SceneRenderer.render(scene)),
+                SceneRenderer.processed(SceneRenderer.render(scene)),
                 tokenizer.encode(caption),
                 tokenizer.encode(Captioner.longCaption(scene)),
                 id,

@@ -9,7 +9,9 @@ import io.whetstream.jobs.score.LoadedAdapter;
 import io.whetstream.jobs.score.MatchEngine;
 import io.whetstream.jobs.score.WatchedQuery;
 import io.whetstream.model.adapter.Calibration;
+import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
 import io.whetstream.scenes.Captioner;
@@ -109,7 +111,7 @@ public final class WatchlistScale implements Callable<Integer> {
       for (int i = -5; i < batches; i++) {
         List<MatchEngine.Prepared> items = new ArrayList<>();
         for (int j = 0; j < batch; j++) {
-          items.add(new MatchEngine.Prepared(new float[] {i * batch + j}, null));
+          items.add(new MatchEngine.Prepared(picture(i * batch + j), null));
         }
         long start = System.nanoTime();
         engine.match(items);
@@ -173,10 +175,10 @@ public final class WatchlistScale implements Callable<Integer> {
     ImageProcessor images = ImageProcessor.open(directory);
     SceneGenerator scenes = new SceneGenerator(3, SceneLook.STANDARD);
     List<String> texts = new ArrayList<>();
-    List<float[]> pixels = new ArrayList<>();
+    List<ModelImage> pictures = new ArrayList<>();
     for (int i = 0; i < batch; i++) {
       texts.add(Captioner.shortCaption(scenes.scene(i)));
-      pixels.add(images.pixels(SceneRenderer.render(scenes.scene(i))));
+      pictures.add(images.process(SceneRenderer.render(scenes.scene(i))));
     }
     try (Scorer scorer =
         Scorer.open(directory, ScorerOptions.defaults().withThreads(1).withMaxBatch(batch))) {
@@ -186,7 +188,7 @@ public final class WatchlistScale implements Callable<Integer> {
         long start = System.nanoTime();
         scorer.embedTexts(scorer.base(), texts);
         long middle = System.nanoTime();
-        scorer.embedImages(scorer.base(), pixels);
+        scorer.embedImages(scorer.base(), pictures);
         text = Math.min(text, (middle - start) / 1e9);
         image = Math.min(image, (System.nanoTime() - middle) / 1e9);
       }
@@ -222,6 +224,10 @@ public final class WatchlistScale implements Callable<Integer> {
     public void flipped(AdapterVersion from, AdapterVersion to, long taken) {
       nanos.add(taken);
     }
+  }
+
+  private static ModelImage picture(int number) {
+    return new ModelImage(ImageGeometry.whole(1, 1, 1), new float[] {number, 0, 0});
   }
 
   /** Unit vectors that have nothing to do with content. */
@@ -273,8 +279,8 @@ public final class WatchlistScale implements Callable<Integer> {
     }
 
     @Override
-    public float[] pixels(byte[] encoded, String where) {
-      throw new UnsupportedOperationException("pixels are given");
+    public ModelImage image(byte[] encoded, String where) {
+      throw new UnsupportedOperationException("images are given");
     }
 
     @Override
@@ -283,8 +289,8 @@ public final class WatchlistScale implements Callable<Integer> {
     }
 
     @Override
-    public float[][] images(Adapter adapter, List<float[]> pixels) {
-      return vectors(pixels.size());
+    public float[][] images(Adapter adapter, List<ModelImage> images) {
+      return vectors(images.size());
     }
 
     @Override

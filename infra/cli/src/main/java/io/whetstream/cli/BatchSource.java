@@ -146,11 +146,6 @@ final class BatchSource implements AutoCloseable {
     String caption =
         captions.isEmpty() ? null : captions.get((int) ((i + epoch) % captions.size()));
     long[] shortCaption = caption == null ? null : loader.shortCaption(caption, where);
-    long[] longCaption =
-        pair.captionLong() == null ? null : loader.longCaption(pair.captionLong(), where);
-    if (shortCaption == null && longCaption == null) {
-      throw new BadInputException(where + ": the image leaves no room for a long caption");
-    }
     PairLoader.Image image = cache == null ? null : cache[i];
     if (image == null) {
       image = loader.image(pair.image(), where);
@@ -158,9 +153,16 @@ final class BatchSource implements AutoCloseable {
         cache[i] = image;
       }
     }
+    long[] longCaption =
+        pair.captionLong() == null
+            ? null
+            : loader.longCaption(image.processed().geometry(), pair.captionLong(), where);
+    if (shortCaption == null && longCaption == null) {
+      throw new BadInputException(where + ": the image leaves no room for a long caption");
+    }
     return new PreparedPair(
         pair.id(),
-        image.pixels(),
+        image.processed(),
         shortCaption,
         longCaption,
         image.digest(),

@@ -7,6 +7,7 @@ import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.SafeTensorsWriter;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.onnx.Scorer;
@@ -135,11 +136,11 @@ final class EmbedCommand implements Callable<Integer> {
         Embedder embedder =
             lvlm == null ? null : new Embedder(lvlm, base.tokenizer(), prompts.templates(), CHUNK);
         loader = new PairLoader(base, base.sequences(weights, prompts.templates()), err);
-        Function<List<float[]>, float[][]> images =
-            pixels ->
+        Function<List<ModelImage>, float[][]> images =
+            processed ->
                 difference.first(
-                    embedder == null ? null : embedder.embedImages(weights, pixels),
-                    scorer == null ? null : scorer.embedImages(handle, pixels));
+                    embedder == null ? null : embedder.embedImages(weights, processed),
+                    scorer == null ? null : scorer.embedImages(handle, processed));
         Function<List<long[]>, float[][]> texts =
             ids ->
                 difference.first(

@@ -3,6 +3,7 @@ package io.whetstream.cli;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.TextConfig;
 import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Row;
 import java.util.List;
@@ -55,7 +56,7 @@ record MemoryEstimate(
       long trainable,
       int rank,
       List<Row> rows,
-      int images,
+      List<ImageGeometry> images,
       int chunk,
       Precision precision) {
     int element =
@@ -69,8 +70,8 @@ record MemoryEstimate(
     // Four vectors that stay; gradient and cast copies of a step.
     long adapter = trainable * (4L * 4 + 4 + 2L * element);
     long activations = activations(t, rank, rows, chunk, element);
-    long inMemory = chunk == 0 ? images : Math.min(images, chunk);
-    long pictures = images(config, images, Math.min(inMemory, VISION_AT_ONCE), element);
+    int atOnce = Math.min(chunk == 0 ? VISION_AT_ONCE : chunk, VISION_AT_ONCE);
+    long pictures = images(config, images, atOnce, element);
     boolean recomputed = chunk > 0 && chunk < rows.size();
     long allocator = activations / 5 + (recomputed ? BETWEEN_UNITS : 0);
     return new MemoryEstimate(
@@ -114,11 +115,14 @@ record MemoryEstimate(
     return element * (tokens * t.layers() * kept + unit * temporaries) + targets * target;
   }
 
-  private static long images(ModelConfig config, long images, long atOnce, int element) {
+  private static long images(
+      ModelConfig config, List<ImageGeometry> images, long atOnce, int element) {
     VisionConfig v = config.vision();
-    long pixels = 3L * v.imageSize() * v.imageSize();
-    long features = (long) config.imageTokens() * config.text().hiddenSize();
+    long pixels = images.stream().mapToLong(ImageGeometry::values).sum();
+    long tokens = images.stream().mapToLong(ImageGeometry::tokens).sum();
+    long inputs = images.stream().mapToLong(ImageGeometry::inputs).sum();
+    long features = tokens * config.text().hiddenSize();
     long layer = v.positions() * (6L * v.hiddenSize() + 2L * v.intermediateSize());
-    return images * (2 * 4 * pixels + 2 * element * features) + atOnce * element * layer;
+    return 2 * 4 * pixels + 2 * element * features + Math.min(inputs, atOnce) * element * layer;
   }
 }

@@ -29,15 +29,6 @@ final class OfflineModel implements AutoCloseable {
     ImageProcessor processor = ImageProcessor.open(directory);
     Checkpoint checkpoint = Checkpoint.open(directory);
     try {
-      int size = checkpoint.config().vision().imageSize();
-      if (processor.size() != size) {
-        throw new BadInputException(
-            directory
-                + ": preprocessor_config.json makes images of "
-                + processor.size()
-                + " pixels, config.json wants "
-                + size);
-      }
       return new OfflineModel(checkpoint, TextTokenizer.open(directory), processor);
     } catch (RuntimeException e) {
       checkpoint.close();

@@ -2,6 +2,7 @@ package io.whetstream.cli;
 
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -31,7 +32,7 @@ final class PairEmbedder {
   private final PairLoader loader;
   private final BadPairs badPairs;
   private final PrintWriter err;
-  private final Function<List<float[]>, float[][]> images;
+  private final Function<List<ModelImage>, float[][]> images;
   private final Function<List<long[]>, float[][]> texts;
 
   PairEmbedder(
@@ -41,7 +42,7 @@ final class PairEmbedder {
       BadPairs badPairs,
       PrintWriter err) {
     this(
-        pixels -> embedder.embedImages(adapter, pixels),
+        processed -> embedder.embedImages(adapter, processed),
         ids -> embedder.embedTexts(adapter, ids),
         loader,
         badPairs,
@@ -53,7 +54,7 @@ final class PairEmbedder {
    * @param texts vectors of captions' token ids
    */
   PairEmbedder(
-      Function<List<float[]>, float[][]> images,
+      Function<List<ModelImage>, float[][]> images,
       Function<List<long[]>, float[][]> texts,
       PairLoader loader,
       BadPairs badPairs,
@@ -112,13 +113,13 @@ final class PairEmbedder {
   }
 
   private <K> void embedWindow(List<Loaded<K>> loaded, List<Embedded<K>> embedded) {
-    List<float[]> pixels = new ArrayList<>();
+    List<ModelImage> processed = new ArrayList<>();
     List<long[]> ids = new ArrayList<>();
     for (Loaded<K> row : loaded) {
-      pixels.add(row.image().pixels());
+      processed.add(row.image().processed());
       ids.addAll(row.texts());
     }
-    float[][] imageVectors = pixels.isEmpty() ? new float[0][] : images.apply(pixels);
+    float[][] imageVectors = processed.isEmpty() ? new float[0][] : images.apply(processed);
     float[][] textVectors = ids.isEmpty() ? new float[0][] : texts.apply(ids);
     int text = 0;
     for (int i = 0; i < loaded.size(); i++) {

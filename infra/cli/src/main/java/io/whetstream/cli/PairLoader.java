@@ -2,6 +2,8 @@ package io.whetstream.cli;
 
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.image.ImageDecoder;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.SequenceBuilder;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -23,15 +25,13 @@ final class PairLoader {
   /**
    * An image, ready.
    *
-   * @param pixels [3*S*S]
    * @param digest SHA-256 of the file, hexadecimal
    */
-  @SuppressWarnings("ArrayRecordComponent") // Never compared.
-  record Image(float[] pixels, String digest) {}
+  record Image(ModelImage processed, String digest) {}
 
   private final OfflineModel model;
   private final int maxShort;
-  private final int maxLong;
+  private final SequenceBuilder sequences;
   private final PrintWriter err;
   private final ImageDecoder decoder = new ImageDecoder(ImageDecoder.DEFAULT_MAX_PIXELS);
   private final AtomicInteger truncated = new AtomicInteger();
@@ -43,15 +43,28 @@ final class PairLoader {
   PairLoader(OfflineModel model, SequenceBuilder sequences, PrintWriter err) {
     this.model = model;
     this.maxShort = sequences.maxCaption(true);
-    this.maxLong = sequences.maxLongCaption(true);
+    this.sequences = sequences;
     this.err = err;
-    if (maxShort < 1 || sequences.imageRow(true).length > positions()) {
-      throw new BadInputException(
-          model.checkpoint().directory()
-              + ": image, prompts and a caption do not fit into the model's "
-              + positions()
-              + " positions; use a shorter prompt or fewer soft vectors");
+    if (maxShort < 1) {
+      throw noRoom("prompt and caption");
     }
+    requireRoom(model.processor().geometry(model.processor().side(), model.processor().side()));
+  }
+
+  private void requireRoom(ImageGeometry picture) {
+    if (sequences.imageRow(picture, true).length > positions()) {
+      throw noRoom("image and prompt");
+    }
+  }
+
+  private BadInputException noRoom(String what) {
+    return new BadInputException(
+        model.checkpoint().directory()
+            + ": "
+            + what
+            + " do not fit into the model's "
+            + positions()
+            + " positions; use a shorter prompt or fewer soft vectors");
   }
 
   private int positions() {
@@ -73,8 +86,9 @@ final class PairLoader {
       throw new BadInputException(where + ": image " + file + " cannot be read: " + e, e);
     }
     try {
-      return new Image(
-          model.processor().pixels(decoder.decode(encoded, file.toString())), digest(encoded));
+      ModelImage processed = model.processor().process(decoder.decode(encoded, file.toString()));
+      requireRoom(processed.geometry());
+      return new Image(processed, digest(encoded));
     } catch (BadInputException e) {
       throw new BadInputException(where + ": " + e.getMessage(), e);
     }
@@ -86,8 +100,9 @@ final class PairLoader {
   }
 
   /** Token ids of a long caption; null if the image leaves no room for one. */
-  long[] longCaption(String text, String where) {
-    return maxLong < 1 ? null : cut(ids(text, where), maxLong, where);
+  long[] longCaption(ImageGeometry picture, String text, String where) {
+    int room = sequences.maxLongCaption(picture, true);
+    return room < 1 ? null : cut(ids(text, where), room, where);
   }
 
   private long[] ids(String text, String where) {

@@ -3,6 +3,7 @@ package io.whetstream.cli;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Flops;
 import io.whetstream.model.lvlm.PromptTemplates;
@@ -11,6 +12,7 @@ import io.whetstream.model.lvlm.SequenceBuilder;
 import io.whetstream.model.train.TrainingConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -78,7 +80,9 @@ final class PlanCommand implements Callable<Integer> {
               new PromptTemplates(adapter.imageTemplate(), adapter.textTemplate()),
               adapter.softImage(),
               adapter.softText());
-      List<Row> rows = rows(sequences);
+      int side = base.processor().side();
+      ImageGeometry picture = base.processor().geometry(side, side);
+      List<Row> rows = rows(sequences, picture);
       long parameters = parameters(base.checkpoint());
       MemoryEstimate memory =
           MemoryEstimate.of(
@@ -88,7 +92,7 @@ final class PlanCommand implements Callable<Integer> {
               layout.size(),
               adapter.rank(),
               rows,
-              training.batch(),
+              Collections.nCopies(training.batch(), picture),
               training.chunk(),
               compute.precision());
       Result planned =
@@ -96,7 +100,8 @@ final class PlanCommand implements Callable<Integer> {
               parameters,
               layout.size(),
               rows.stream().mapToInt(Row::length).sum(),
-              new Flops(base.config()).step(rows, training.batch(), layout),
+              new Flops(base.config())
+                  .step(rows, Collections.nCopies(training.batch(), picture), layout),
               memory,
               12L * layout.size(),
               4L * (layout.size() - 1));
@@ -105,10 +110,11 @@ final class PlanCommand implements Callable<Integer> {
     return 0;
   }
 
-  private List<Row> rows(SequenceBuilder sequences) {
+  private List<Row> rows(SequenceBuilder sequences, ImageGeometry picture) {
     List<Row> rows = new ArrayList<>();
-    long[] prompt = sequences.imageRow(true);
-    long[] image = longTokens == 0 ? prompt : sequences.nextTokenRow(new long[longTokens], true);
+    long[] prompt = sequences.imageRow(picture, true);
+    long[] image =
+        longTokens == 0 ? prompt : sequences.nextTokenRow(picture, new long[longTokens], true);
     long[] targets = null;
     if (longTokens > 0) {
       targets = new long[image.length];
@@ -116,9 +122,9 @@ final class PlanCommand implements Callable<Integer> {
       Arrays.fill(targets, prompt.length - 1, image.length - 1, 0);
     }
     for (int i = 0; i < training.batch(); i++) {
-      rows.add(new Row(image, i, false, prompt.length - 1, targets, 0));
+      rows.add(new Row(image, new int[] {i}, null, false, prompt.length - 1, targets, 0));
       if (shortTokens > 0) {
-        rows.add(Row.embedding(sequences.textRow(new long[shortTokens], true), -1, true));
+        rows.add(Row.embedding(sequences.textRow(new long[shortTokens], true), true));
       }
     }
     return rows;

@@ -188,8 +188,9 @@ final class TrainCommand implements Callable<Integer> {
 
   /** Processed images are kept if they take a quarter of the heap at most. */
   private static boolean fitsInMemory(int pairs, OfflineModel base) {
-    long side = base.processor().size();
-    return 12 * side * side * pairs < Runtime.getRuntime().maxMemory() / 4;
+    int side = base.processor().side();
+    long values = base.processor().geometry(side, side).values();
+    return 4 * values * pairs < Runtime.getRuntime().maxMemory() / 4;
   }
 
   private Result train(

@@ -16,6 +16,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.checkpoint.SafeTensors;
+import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
 import java.io.IOException;
@@ -336,7 +337,8 @@ class OfflineCommandsTest {
     }
     try (Scorer scorer = Scorer.open(model, ScorerOptions.defaults().withThreads(1))) {
       assertEquals(scorer.baseDigest(), result.get("baseDigest").asText());
-      float[] expected = scorer.embedRows(scorer.base(), true, List.of(row), null)[0];
+      float[] expected =
+          scorer.embedRows(scorer.base(), List.of(Row.embedding(row, true)), List.of())[0];
       assertArrayEquals(expected, embedding, 1e-6f);
     }
   }

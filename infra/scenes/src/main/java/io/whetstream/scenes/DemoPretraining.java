@@ -64,7 +64,7 @@ public final class DemoPretraining {
 
   private static Pretrainer.Example example(TextTokenizer tokenizer, PretrainingExample line) {
     return new Pretrainer.Example(
-        line.image() == null ? null : SceneRenderer.pixels(line.image()),
+        line.image() == null ? null : SceneRenderer.processed(line.image()),
         line.prompt().isEmpty() ? new long[0] : tokenizer.encode(line.prompt()),
         tokenizer.encode(line.text()));
   }

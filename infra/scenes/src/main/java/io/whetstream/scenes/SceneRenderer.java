@@ -1,5 +1,7 @@
 package io.whetstream.scenes;
 
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.image.RgbImage;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
@@ -16,6 +18,9 @@ import java.util.zip.CRC32;
 public final class SceneRenderer {
   /** Width and height of every picture, in pixels. */
   public static final int SIZE = 48;
+
+  /** Side of the demo base's patches. */
+  private static final int PATCH = 8;
 
   private static final int CELL = SIZE / 3;
   private static final int SAMPLES = 4;
@@ -147,11 +152,10 @@ public final class SceneRenderer {
   }
 
   /**
-   * What the vision tower of the demo base takes: {@code [3 * height * width]}, channel by channel,
-   * levels scaled from [0, 255] to [-1, 1] (mean and standard deviation 0.5, as in the base's
-   * {@code preprocessor_config.json}).
+   * The picture as the demo base takes it: channel by channel, levels scaled from [0, 255] to [-1,
+   * 1] (mean and standard deviation 0.5, as in the base's {@code preprocessor_config.json}).
    */
-  public static float[] pixels(RgbImage image) {
+  public static ModelImage processed(RgbImage image) {
     int plane = image.width() * image.height();
     float[] out = new float[3 * plane];
     for (int i = 0; i < plane; i++) {
@@ -160,7 +164,8 @@ public final class SceneRenderer {
         out[c * plane + i] = (level - 0.5f) / 0.5f;
       }
     }
-    return out;
+    int tokens = (image.width() / PATCH) * (image.height() / PATCH);
+    return new ModelImage(ImageGeometry.whole(image.height(), image.width(), tokens), out);
   }
 
   /**

@@ -95,7 +95,7 @@ class SceneRendererTest {
     byte[] rgb = new byte[48 * 48 * 3];
     rgb[0] = (byte) 255;
     rgb[3 + 1] = (byte) 51;
-    float[] pixels = SceneRenderer.pixels(new RgbImage(48, 48, rgb));
+    float[] pixels = SceneRenderer.processed(new RgbImage(48, 48, rgb)).pixels();
     assertEquals(1f, pixels[0]);
     assertEquals(-0.6f, pixels[48 * 48 + 1], 1e-6f);
     assertEquals(-1f, pixels[2 * 48 * 48]);

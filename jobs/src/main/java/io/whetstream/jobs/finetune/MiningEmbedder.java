@@ -3,6 +3,7 @@ package io.whetstream.jobs.finetune;
 import io.whetstream.jobs.finetune.MiningSettings.Mode;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
 import java.nio.file.Path;
@@ -86,9 +87,9 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
   private float[] center(Path directory) {
     ImageProcessor images = ImageProcessor.open(directory);
     float[] mean = null;
-    for (var image : ReferenceImages.draw(settings.mining().seed(), REFERENCES, images.size())) {
+    for (var image : ReferenceImages.draw(settings.mining().seed(), REFERENCES, images.side())) {
       // One at a time: every subtask must get the same bits, whatever its batch size.
-      float[] vector = scorer.poolVision(List.of(images.pixels(image)))[0];
+      float[] vector = scorer.poolVision(List.of(images.process(image)))[0];
       mean = mean == null ? new float[vector.length] : mean;
       for (int i = 0; i < mean.length; i++) {
         mean[i] += vector[i] / REFERENCES;
@@ -126,8 +127,8 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
       return;
     }
     long start = System.nanoTime();
-    List<float[]> pixels = waiting.stream().map(record -> record.getValue().pixels()).toList();
-    float[][] vectors = scorer.poolVision(pixels);
+    List<ModelImage> images = waiting.stream().map(record -> record.getValue().image()).toList();
+    float[][] vectors = scorer.poolVision(images);
     for (int i = 0; i < vectors.length; i++) {
       StreamRecord<PreparedImage> record = waiting.get(i);
       float[] vector = vectors[i];

@@ -7,6 +7,7 @@ import io.whetstream.connectors.types.Types;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.text.TextTokenizer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -77,7 +78,7 @@ final class PreparePairs extends ProcessFunction<Read<ImageTextPair>, PreparedIm
       throw new BadInputException(
           where + " has its image at " + pair.imageUri() + ", which was not fetched");
     }
-    float[] pixels = images.pixels(decoder.decode(pair.image(), where));
+    ModelImage image = images.process(decoder.decode(pair.image(), where));
     requireTokens(pair.caption(), where, "caption");
     requireTokens(pair.captionLong(), where, "captionLong");
     String text = pair.caption() == null ? pair.captionLong() : pair.caption();
@@ -94,7 +95,7 @@ final class PreparePairs extends ProcessFunction<Read<ImageTextPair>, PreparedIm
             pair.eventTime(),
             read.at().partition(),
             read.at().offset());
-    return new PreparedImage(mined, pixels);
+    return new PreparedImage(mined, image);
   }
 
   private void requireTokens(String caption, String where, String field) {

@@ -1,10 +1,11 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.model.image.ModelImage;
+
 /**
  * A checked pair with its processed picture, between two chained stages only.
  *
  * @param pair without its mining embedding
- * @param pixels processed image [3*S*S]
+ * @param image as the model takes it
  */
-@SuppressWarnings("ArrayRecordComponent") // handed over, never compared
-record PreparedImage(MinedPair pair, float[] pixels) {}
+record PreparedImage(MinedPair pair, ModelImage image) {}

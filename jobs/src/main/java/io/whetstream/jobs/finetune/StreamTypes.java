@@ -1,6 +1,8 @@
 package io.whetstream.jobs.finetune;
 
 import io.whetstream.connectors.types.ValueTypeInfo;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -85,14 +87,22 @@ final class StreamTypes {
     private final PairSerializer pairs = new PairSerializer();
 
     PreparedSerializer() {
-      super(1);
+      super(2);
     }
 
     @Override
-    void write(PreparedImage image, DataOutputView out) throws IOException {
-      pairs.serialize(image.pair(), out);
-      out.writeInt(image.pixels().length);
-      for (float value : image.pixels()) {
+    void write(PreparedImage prepared, DataOutputView out) throws IOException {
+      pairs.serialize(prepared.pair(), out);
+      ImageGeometry geometry = prepared.image().geometry();
+      out.writeInt(geometry.inputs());
+      out.writeInt(geometry.height());
+      out.writeInt(geometry.width());
+      out.writeInt(geometry.rows());
+      out.writeInt(geometry.columns());
+      out.writeInt(geometry.unpaddedHeight());
+      out.writeInt(geometry.unpaddedWidth());
+      out.writeInt(geometry.tokens());
+      for (float value : prepared.image().pixels()) {
         out.writeFloat(value);
       }
     }
@@ -100,11 +110,37 @@ final class StreamTypes {
     @Override
     PreparedImage read(int version, DataInputView in) throws IOException {
       MinedPair pair = pairs.deserialize(in);
-      float[] pixels = new float[in.readInt()];
-      for (int i = 0; i < pixels.length; i++) {
-        pixels[i] = in.readFloat();
+      if (version == 1) {
+        return new PreparedImage(pair, square(in));
       }
-      return new PreparedImage(pair, pixels);
+      ImageGeometry geometry =
+          new ImageGeometry(
+              in.readInt(),
+              in.readInt(),
+              in.readInt(),
+              in.readInt(),
+              in.readInt(),
+              in.readInt(),
+              in.readInt(),
+              in.readInt());
+      return new PreparedImage(pair, new ModelImage(geometry, floats(in, geometry.values())));
+    }
+
+    /**
+     * What the first version wrote: squares without a word on their tokens, which mining ignores.
+     */
+    private static ModelImage square(DataInputView in) throws IOException {
+      int values = in.readInt();
+      int side = (int) Math.round(Math.sqrt(values / 3.0));
+      return new ModelImage(ImageGeometry.whole(side, side, 1), floats(in, values));
+    }
+
+    private static float[] floats(DataInputView in, int count) throws IOException {
+      float[] values = new float[count];
+      for (int i = 0; i < count; i++) {
+        values[i] = in.readFloat();
+      }
+      return values;
     }
 
     @Override

@@ -55,7 +55,7 @@ final class TrainingEngine implements AutoCloseable {
   PreparedPair prepare(MinedPair pair) {
     return new PreparedPair(
         pair.id(),
-        images.pixels(decoder.decode(pair.image(), "pair '" + pair.id() + "'")),
+        images.process(decoder.decode(pair.image(), "pair '" + pair.id() + "'")),
         pair.shortCaption() == null ? null : tokenizer.encode(pair.shortCaption()),
         pair.longCaption() == null ? null : tokenizer.encode(pair.longCaption()),
         pair.imageDigest(),
@@ -73,7 +73,7 @@ final class TrainingEngine implements AutoCloseable {
    */
   PairEmbeddings embed(AdapterWeights weights, List<PreparedPair> pairs) {
     return new PairEmbeddings(
-        trainer.embedImages(weights, pairs.stream().map(PreparedPair::pixels).toList()),
+        trainer.embedImages(weights, pairs.stream().map(PreparedPair::image).toList()),
         trainer.embedTexts(weights, pairs.stream().map(PreparedPair::shortCaption).toList()));
   }
 

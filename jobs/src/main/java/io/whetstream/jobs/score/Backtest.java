@@ -6,6 +6,7 @@ import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.image.ModelImage;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -203,11 +204,11 @@ public final class Backtest implements AutoCloseable {
       tally.items++;
       try {
         Item item = whole.join();
-        float[] pixels =
+        ModelImage image =
             item.image() == null
                 ? null
-                : replay.embedder().pixels(item.image(), item.at().toString());
-        prepared.add(new MatchEngine.Prepared(pixels, item.text()));
+                : replay.embedder().image(item.image(), item.at().toString());
+        prepared.add(new MatchEngine.Prepared(image, item.text()));
         items.add(item);
       } catch (BadInputException | CompletionException e) {
         tally.unusable++;

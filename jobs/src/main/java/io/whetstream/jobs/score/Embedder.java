@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import io.whetstream.model.image.ModelImage;
 import java.util.List;
 
 /**
@@ -21,12 +22,12 @@ public interface Embedder extends AutoCloseable {
    * @param where names the record in error messages
    * @throws io.whetstream.model.BadInputException if the bytes are not a usable image
    */
-  float[] pixels(byte[] encoded, String where);
+  ModelImage image(byte[] encoded, String where);
 
   /** The near-duplicate group of an encoded image. */
   ContentGroup group(byte[] encoded, String where);
 
-  float[][] images(Adapter adapter, List<float[]> pixels);
+  float[][] images(Adapter adapter, List<ModelImage> images);
 
   float[][] texts(Adapter adapter, List<String> texts);
 

@@ -191,7 +191,7 @@ public final class Explainer implements AutoCloseable {
   }
 
   private float[] image(Embedder.Adapter adapter, byte[] encoded, String where) {
-    return replay.embedder().images(adapter, List.of(replay.embedder().pixels(encoded, where)))[0];
+    return replay.embedder().images(adapter, List.of(replay.embedder().image(encoded, where)))[0];
   }
 
   /** From the calibration alone: what was sampled live belongs to the job that sampled it. */

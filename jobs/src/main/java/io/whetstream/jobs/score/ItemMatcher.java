@@ -129,7 +129,7 @@ final class ItemMatcher {
     float[][] vectors = new float[items.size()][];
     List<Integer> having = new ArrayList<>();
     for (int i = 0; i < items.size(); i++) {
-      if ((side == Side.IMAGE ? items.get(i).pixels() : items.get(i).text()) != null) {
+      if ((side == Side.IMAGE ? items.get(i).image() : items.get(i).text()) != null) {
         having.add(i);
       }
     }
@@ -159,7 +159,7 @@ final class ItemMatcher {
     float[][] embedded =
         side == Side.IMAGE
             ? embedder.images(
-                now.adapter(), having.stream().map(i -> items.get(i).pixels()).toList())
+                now.adapter(), having.stream().map(i -> items.get(i).image()).toList())
             : embedder.texts(now.adapter(), having.stream().map(i -> items.get(i).text()).toList());
     for (float[] vector : embedded) {
       RowEmbedder.requireFinite(vector);

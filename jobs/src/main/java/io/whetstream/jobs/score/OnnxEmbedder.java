@@ -5,6 +5,7 @@ import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.image.RgbImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerAdapter;
@@ -114,8 +115,8 @@ final class OnnxEmbedder implements Embedder {
   }
 
   @Override
-  public float[] pixels(byte[] encoded, String where) {
-    return processor.pixels(decoder.decode(encoded, where));
+  public ModelImage image(byte[] encoded, String where) {
+    return processor.process(decoder.decode(encoded, where));
   }
 
   @Override
@@ -125,8 +126,8 @@ final class OnnxEmbedder implements Embedder {
   }
 
   @Override
-  public float[][] images(Adapter adapter, List<float[]> pixels) {
-    return scorer.embedImages(scorerAdapter(adapter), pixels);
+  public float[][] images(Adapter adapter, List<ModelImage> images) {
+    return scorer.embedImages(scorerAdapter(adapter), images);
   }
 
   @Override

@@ -71,7 +71,7 @@ final class RowEmbedder {
             : embedder.images(
                 adapter,
                 contents.stream()
-                    .map(c -> embedder.pixels(c.image(), "query image " + c.digest()))
+                    .map(c -> embedder.image(c.image(), "query image " + c.digest()))
                     .toList());
     for (float[] vector : embedded) {
       requireFinite(vector);

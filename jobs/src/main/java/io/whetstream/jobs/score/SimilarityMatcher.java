@@ -3,15 +3,14 @@ package io.whetstream.jobs.score;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.Embedding;
 import io.whetstream.connectors.records.Item;
-import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.types.Read;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.image.ModelImage;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -154,14 +153,6 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     control = new ControlInput(job, parts, shared, first, counters);
     group.gauge("watchlistQueries", () -> control.engine().activeQueries());
     group.gauge("watchlistBytes", () -> shared.table().bytes());
-    for (String kind :
-        Arrays.stream(MatchKind.values()).map(CalibratedThresholds::name).distinct().toList()) {
-      group
-          .addGroup("kind", kind)
-          .gauge(
-              "liveShareAboveCalibration",
-              () -> control.engine().liveShares().getOrDefault(kind, 0.0));
-    }
     new MatcherStartUp(job, parts, restored, control).run(readFirst);
     restored = null;
     List<SketchState> kept = new ArrayList<>();
@@ -222,11 +213,11 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
         if (item.image() == null && item.imageUri() != null) {
           throw new BadInputException("the image at " + item.imageUri() + " was not fetched");
         }
-        float[] pixels =
+        ModelImage image =
             item.image() == null
                 ? null
-                : shared.embedder().pixels(item.image(), read.at().toString());
-        prepared.add(new MatchEngine.Prepared(pixels, item.text()));
+                : shared.embedder().image(item.image(), read.at().toString());
+        prepared.add(new MatchEngine.Prepared(image, item.text()));
         items.add(read);
       } catch (BadInputException e) {
         badItem(read, e);

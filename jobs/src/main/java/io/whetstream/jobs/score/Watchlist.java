@@ -37,10 +37,8 @@ final class Watchlist implements AutoCloseable {
     /** Once accepted it stays under adapters that support its rate less finely, which is said. */
     private boolean accepted;
 
-    /** The note and the thresholds it was last answered with. */
+    /** What was said about its rate when it was last answered. */
     private String note = "";
-
-    private float[] said;
 
     private Entry(
         WatchedQuery query, boolean accepted, int textRow, int imageRow, int[] unlikeRows) {
@@ -95,16 +93,14 @@ final class Watchlist implements AutoCloseable {
       return accepted;
     }
 
-    /** It is being answered as accepted, with the thresholds it has. */
+    String note() {
+      return note;
+    }
+
+    /** It is being answered as accepted. */
     void accepted(String with) {
       accepted = true;
       note = with;
-      said = thresholds.clone();
-    }
-
-    /** Whether it would be answered otherwise than it was last. */
-    boolean isNews(String noteNow) {
-      return !noteNow.equals(note) || !Arrays.equals(said, thresholds);
     }
 
     private void set(CalibratedThresholds from) {
@@ -395,6 +391,7 @@ final class Watchlist implements AutoCloseable {
    * @return queries that have none any more and are compared no longer
    */
   List<Entry> refresh(CalibratedThresholds thresholds) {
+    thresholds.settle();
     rows.values().forEach(Rows::clearMinimum);
     List<Entry> lost = new ArrayList<>();
     for (Entry entry : active.values()) {

@@ -261,7 +261,7 @@ class BadImagesTest {
             image ->
                 new ImageTextPair(
                     image.pair().id(),
-                    "x:" + image.pixels().length,
+                    "x:" + image.image().pixels().length,
                     image.pair().imageDigest(),
                     image.pair().shortCaption(),
                     null,

@@ -1,5 +1,6 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.train.PreparedPair;
 import java.util.ArrayList;
 import java.util.List;
@@ -177,14 +178,14 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
   /** The same batch with one value of one picture that is not a number. */
   static List<PreparedPair> spoiled(List<PreparedPair> pairs) {
     PreparedPair first = pairs.get(0);
-    float[] pixels = first.pixels().clone();
+    float[] pixels = first.image().pixels().clone();
     pixels[0] = Float.NaN;
     List<PreparedPair> spoiled = new ArrayList<>(pairs);
     spoiled.set(
         0,
         new PreparedPair(
             first.id(),
-            pixels,
+            new ModelImage(first.image().geometry(), pixels),
             first.shortCaption(),
             first.longCaption(),
             first.imageDigest(),

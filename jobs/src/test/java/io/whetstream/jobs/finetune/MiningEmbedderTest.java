@@ -42,7 +42,7 @@ class MiningEmbedderTest {
             i ->
                 new PreparedImage(
                     pairs.get((int) i),
-                    SceneRenderer.pixels(SceneRenderer.render(stream.scene(i).scene()))))
+                    SceneRenderer.processed(SceneRenderer.render(stream.scene(i).scene()))))
         .toList();
   }
 
@@ -90,12 +90,12 @@ class MiningEmbedderTest {
     FineTuneConfig config = config("deterministic=true");
     List<MinedPair> mined = embed(config);
     Path base = new BaseModel("demo").directory();
-    int size = ImageProcessor.open(base).size();
+    int size = ImageProcessor.open(base).side();
     ImageProcessor images = ImageProcessor.open(base);
     try (Scorer scorer = Scorer.open(base, ScorerOptions.defaults().withThreads(1))) {
       float[] mean = new float[scorer.visionDimension()];
       for (var picture : ReferenceImages.draw(config.mining().seed(), 64, size)) {
-        float[] pooled = scorer.poolVision(List.of(images.pixels(picture)))[0];
+        float[] pooled = scorer.poolVision(List.of(images.process(picture)))[0];
         for (int d = 0; d < mean.length; d++) {
           mean[d] += pooled[d] / 64;
         }
@@ -107,7 +107,7 @@ class MiningEmbedderTest {
               config.mining().depth(),
               mean.length);
       for (int i = 0; i < mined.size(); i++) {
-        float[] expected = scorer.poolVision(List.of(PICTURES.get(i).pixels()))[0];
+        float[] expected = scorer.poolVision(List.of(PICTURES.get(i).image()))[0];
         for (int d = 0; d < mean.length; d++) {
           expected[d] -= mean[d];
         }

@@ -60,7 +60,7 @@ class PreparePairsTest {
     prepare(pair(PNG, null, "a red circle", "a red circle on white"));
     assertTrue(dead.isEmpty());
     PreparedImage image = prepared.get(0);
-    assertEquals(0, image.pixels().length % 3);
+    assertTrue(image.image().tokens() > 0);
     assertArrayEquals(PNG, image.pair().image());
     assertEquals(PairIds.digest(PNG), image.pair().imageDigest());
     assertEquals(3, image.pair().partition());

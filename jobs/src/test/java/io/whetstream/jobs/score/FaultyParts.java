@@ -1,6 +1,7 @@
 package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.kafka.Topics;
+import io.whetstream.model.image.ModelImage;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
@@ -44,11 +45,11 @@ final class FaultyParts implements ScoreParts {
     }
 
     @Override
-    public float[] pixels(byte[] encoded, String where) {
+    public ModelImage image(byte[] encoded, String where) {
       if (!where.startsWith("query") && FAILURES.getAndUpdate(n -> Math.max(0, n - 1)) > 0) {
         throw new IllegalStateException("failed on purpose");
       }
-      return real.pixels(encoded, where);
+      return real.image(encoded, where);
     }
 
     @Override
@@ -57,8 +58,8 @@ final class FaultyParts implements ScoreParts {
     }
 
     @Override
-    public float[][] images(Adapter adapter, List<float[]> pixels) {
-      return real.images(adapter, pixels);
+    public float[][] images(Adapter adapter, List<ModelImage> images) {
+      return real.images(adapter, images);
     }
 
     @Override

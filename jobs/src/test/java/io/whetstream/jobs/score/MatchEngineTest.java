@@ -263,7 +263,7 @@ class MatchEngineTest {
     assertEquals(List.of(), engine.match(texts("a picture")).matches());
     Match match =
         engine
-            .match(List.of(new Prepared(embedder.pixels(picture, ""), "something else")))
+            .match(List.of(new Prepared(embedder.image(picture, ""), "something else")))
             .matches()
             .get(0);
     assertEquals(

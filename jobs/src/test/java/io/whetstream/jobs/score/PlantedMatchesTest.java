@@ -375,7 +375,7 @@ class PlantedMatchesTest {
       for (int i = 0; i < CALIBRATION; i++) {
         Scene scene = CALIBRATED.scene(i);
         captions.add(Captioner.shortCaption(scene));
-        images[i] = embedder.images(adapter, List.of(embedder.pixels(png(scene), "scene")))[0];
+        images[i] = embedder.images(adapter, List.of(embedder.image(png(scene), "scene")))[0];
         texts[i] = embedder.texts(adapter, List.of(captions.get(i)))[0];
       }
     }
@@ -418,7 +418,7 @@ class PlantedMatchesTest {
         List<Scene> group = CALIBRATED.hardGroup(i);
         float[][] images =
             embedder.images(
-                adapter, group.stream().map(s -> embedder.pixels(png(s), "scene")).toList());
+                adapter, group.stream().map(s -> embedder.image(png(s), "scene")).toList());
         float[][] texts =
             embedder.texts(adapter, group.stream().map(Captioner::shortCaption).toList());
         for (MatchKind kind : KINDS) {
@@ -494,8 +494,7 @@ class PlantedMatchesTest {
         List<Drawn> drawn = items.subList(from, Math.min(items.size(), from + BATCH));
         List<MatchEngine.Prepared> batch = new ArrayList<>();
         for (Drawn item : drawn) {
-          batch.add(
-              new MatchEngine.Prepared(embedder.pixels(item.image(), "item"), item.caption()));
+          batch.add(new MatchEngine.Prepared(embedder.image(item.image(), "item"), item.caption()));
         }
         List<Set<String>> found = new ArrayList<>();
         drawn.forEach(any -> found.add(new HashSet<>()));

@@ -234,7 +234,7 @@ abstract class RealScoreJob {
           digest + side + Digests.sha256(bytes),
           unknown ->
               side == MatchKind.Side.IMAGE
-                  ? embedder.images(adapter, List.of(embedder.pixels(bytes, "test")))[0]
+                  ? embedder.images(adapter, List.of(embedder.image(bytes, "test")))[0]
                   : embedder.texts(adapter, List.of(content.text()))[0]);
     }
 

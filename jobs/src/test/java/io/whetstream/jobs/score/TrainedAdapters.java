@@ -114,7 +114,7 @@ final class TrainedAdapters {
     String caption = Captioner.shortCaption(scene);
     return new PreparedPair(
         id,
-        SceneRenderer.pixels(SceneRenderer.render(scene)),
+        SceneRenderer.processed(SceneRenderer.render(scene)),
         tokenizer.encode(caption),
         tokenizer.encode(Captioner.longCaption(scene)),
         id,

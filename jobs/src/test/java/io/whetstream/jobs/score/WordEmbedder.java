@@ -1,6 +1,8 @@
 package io.whetstream.jobs.score;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Random;
@@ -80,12 +82,12 @@ final class WordEmbedder implements Embedder {
   }
 
   @Override
-  public float[] pixels(byte[] encoded, String where) {
-    float[] pixels = new float[encoded.length];
+  public ModelImage image(byte[] encoded, String where) {
+    float[] pixels = new float[3 * encoded.length];
     for (int i = 0; i < encoded.length; i++) {
       pixels[i] = encoded[i];
     }
-    return pixels;
+    return new ModelImage(ImageGeometry.whole(1, encoded.length, 1), pixels);
   }
 
   @Override
@@ -94,13 +96,13 @@ final class WordEmbedder implements Embedder {
   }
 
   @Override
-  public float[][] images(Adapter adapter, List<float[]> pixels) {
-    return pixels.stream()
+  public float[][] images(Adapter adapter, List<ModelImage> images) {
+    return images.stream()
         .map(
             image -> {
-              byte[] text = new byte[image.length];
+              byte[] text = new byte[image.geometry().width()];
               for (int i = 0; i < text.length; i++) {
-                text[i] = (byte) image[i];
+                text[i] = (byte) image.pixels()[i];
               }
               return vector(adapter.digest(), new String(text, StandardCharsets.UTF_8));
             })

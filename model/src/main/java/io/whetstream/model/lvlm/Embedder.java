@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.text.TextTokenizer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -50,16 +51,18 @@ public final class Embedder {
    * Image embeddings.
    *
    * @param adapter null for the base model
-   * @param pixels processed images, each [3*S*S]
    * @return one vector [d] of unit length per image
    */
-  public float[][] embedImages(AdapterWeights adapter, List<float[]> pixels) {
-    long[] ids = sequences(adapter).imageRow(true);
-    float[][] vectors = new float[pixels.size()][];
-    for (int begin = 0; begin < pixels.size(); begin += chunk) {
-      List<float[]> part = pixels.subList(begin, Math.min(begin + chunk, pixels.size()));
+  public float[][] embedImages(AdapterWeights adapter, List<ModelImage> images) {
+    SequenceBuilder sequences = sequences(adapter);
+    float[][] vectors = new float[images.size()][];
+    for (int begin = 0; begin < images.size(); begin += chunk) {
+      List<ModelImage> part = images.subList(begin, Math.min(begin + chunk, images.size()));
       List<Row> rows =
-          IntStream.range(0, part.size()).mapToObj(i -> Row.embedding(ids, i, false)).toList();
+          IntStream.range(0, part.size())
+              .mapToObj(
+                  i -> Row.embedding(sequences.imageRow(part.get(i).geometry(), true), false, i))
+              .toList();
       float[][] embedded = embed(adapter, rows, part);
       System.arraycopy(embedded, 0, vectors, begin, embedded.length);
     }
@@ -81,7 +84,7 @@ public final class Embedder {
       List<Row> rows = new ArrayList<>();
       int end = Math.min(begin + chunk, order.length);
       for (int i = begin; i < end; i++) {
-        rows.add(Row.embedding(sequences.textRow(captions.get(order[i]), true), -1, true));
+        rows.add(Row.embedding(sequences.textRow(captions.get(order[i]), true), true));
       }
       float[][] embedded = embed(adapter, rows, List.of());
       for (int i = begin; i < end; i++) {
@@ -92,12 +95,12 @@ public final class Embedder {
   }
 
   /** Embeds ready-made rows, in order; every row must have a read-out. */
-  public float[][] embed(AdapterWeights adapter, List<Row> rows, List<float[]> pixels) {
+  public float[][] embed(AdapterWeights adapter, List<Row> rows, List<ModelImage> images) {
     synchronized (model) {
       return model.step(
           step -> {
             Lvlm.NativeAdapter resident = resident(step, adapter);
-            NDArray features = model.features(step, pixels, chunk);
+            ImageFeatures features = model.features(step, images, chunk);
             NDArray embeddings = model.unit(step, rows, features, resident).embeddings();
             float[] values = embeddings.toType(DataType.FLOAT32, false).toFloatArray();
             int width = values.length / rows.size();

@@ -3,6 +3,7 @@ package io.whetstream.model.lvlm;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.TextConfig;
 import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.image.ImageGeometry;
 import java.util.List;
 
 /**
@@ -20,7 +21,7 @@ public final class Flops {
   }
 
   /** One image through patch embedding, the vision layers in use, and the projector. */
-  public double image() {
+  public double image(ImageGeometry image) {
     VisionConfig v = config.vision();
     double width = v.hiddenSize();
     int side = v.imageSize() / v.patchSize();
@@ -30,8 +31,9 @@ public final class Flops {
     double attention = 2 * positions * positions * width;
     double embed = patches * 3 * v.patchSize() * v.patchSize() * width;
     double d = config.text().hiddenSize();
-    double project = config.imageTokens() * (width * d + d * d);
-    return 2 * (config.visionLayersUsed() * (layer + attention) + embed + project);
+    double project = image.tokens() * (width * d + d * d);
+    double tower = config.visionLayersUsed() * (layer + attention) + embed;
+    return 2 * (image.inputs() * tower + project);
   }
 
   /** Weights of the decoder's linear layers, without embeddings and head. */
@@ -77,10 +79,11 @@ public final class Flops {
    *
    * @param layout what is trained
    */
-  public double step(List<Row> rows, int images, AdapterLayout layout) {
+  public double step(List<Row> rows, List<ImageGeometry> images, AdapterLayout layout) {
     double all = rows.stream().mapToDouble(Row::length).sum();
     double kept = rows.stream().mapToDouble(Flops::kept).sum();
     double lora = all * layout.loraSize() - (all - kept) * layout.loraSizeAfterLastAttention();
-    return images * image() + 2 * forward(rows) + 6 * lora;
+    double pictures = images.stream().mapToDouble(this::image).sum();
+    return pictures + 2 * forward(rows) + 6 * lora;
   }
 }

@@ -14,6 +14,8 @@ import ai.djl.pytorch.jni.LibUtils;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -22,6 +24,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -215,39 +218,60 @@ public final class Lvlm implements AutoCloseable {
   }
 
   /**
-   * Projected image features.
+   * Projected image features. Images of equal geometry go through the vision tower together.
    *
-   * @param pixels processed images, each [3*S*S]
-   * @param chunk how many images go through the vision tower at once
-   * @return [images * imageTokens, d], in the type of the weights; owned by {@code step}
+   * @param chunk how many inputs of the vision tower are computed at once at most
+   * @return owned by {@code step}
    */
-  public NDArray features(NDManager step, List<float[]> pixels, int chunk) {
-    int size = config.vision().imageSize();
-    int length = 3 * size * size;
-    NDList parts = new NDList();
-    for (int begin = 0; begin < pixels.size(); begin += chunk) {
-      int count = Math.min(chunk, pixels.size() - begin);
-      FloatBuffer buffer = FloatBuffer.allocate(count * length);
-      for (float[] image : pixels.subList(begin, begin + count)) {
-        if (image.length != length) {
-          throw new BadInputException(
-              "an image has "
-                  + image.length
-                  + " values where the model's processor gives "
-                  + length
-                  + " (3 x "
-                  + size
-                  + " x "
-                  + size
-                  + ")");
-        }
-        buffer.put(image);
-      }
-      NDArray batch = step.create(buffer.array(), new Shape(count, 3, size, size));
-      NDList arguments = new NDList(batch);
-      arguments.addAll(vision);
-      parts.addAll(call("features", arguments));
+  public ImageFeatures features(NDManager step, List<ModelImage> images, int chunk) {
+    Map<ImageGeometry, List<Integer>> alike = new LinkedHashMap<>();
+    for (int i = 0; i < images.size(); i++) {
+      alike.computeIfAbsent(images.get(i).geometry(), key -> new ArrayList<>()).add(i);
     }
+    int[] counts = ImageFeatures.counts(images);
+    int[] begins = new int[counts.length];
+    int begin = 0;
+    NDList parts = new NDList();
+    for (Map.Entry<ImageGeometry, List<Integer>> entry : alike.entrySet()) {
+      for (int image : entry.getValue()) {
+        begins[image] = begin;
+        begin = Math.addExact(begin, counts[image]);
+      }
+      int atOnce = Math.max(1, chunk / entry.getKey().inputs());
+      for (int from = 0; from < entry.getValue().size(); from += atOnce) {
+        int to = Math.min(from + atOnce, entry.getValue().size());
+        List<ModelImage> some =
+            entry.getValue().subList(from, to).stream().map(images::get).toList();
+        NDList arguments = new NDList(pixels(step, some));
+        arguments.addAll(vision);
+        parts.addAll(call("features", arguments));
+      }
+    }
+    return new ImageFeatures(together(step, parts), begins, counts);
+  }
+
+  /** Pixels of images of one geometry: [images * inputs, 3, height, width]. */
+  NDArray pixels(NDManager step, List<ModelImage> alike) {
+    ImageGeometry geometry = alike.get(0).geometry();
+    int side = config.vision().imageSize();
+    if (geometry.height() != side || geometry.width() != side) {
+      throw new BadInputException(
+          "an image has "
+              + geometry.height()
+              + " x "
+              + geometry.width()
+              + " pixels where the model takes "
+              + side
+              + " x "
+              + side);
+    }
+    FloatBuffer buffer = FloatBuffer.allocate(Math.multiplyExact(alike.size(), geometry.values()));
+    alike.forEach(image -> buffer.put(image.pixels()));
+    long inputs = (long) alike.size() * geometry.inputs();
+    return step.create(buffer.array(), new Shape(inputs, 3, geometry.height(), geometry.width()));
+  }
+
+  private NDArray together(NDManager step, NDList parts) {
     if (parts.isEmpty()) {
       return step.zeros(new Shape(0, config.text().hiddenSize()));
     }
@@ -300,9 +324,10 @@ public final class Lvlm implements AutoCloseable {
    * @return embeddings of the rows that have a read-out, in order, [e, d] of unit length; the sum
    *     of the next-token cross entropies; the number of targets ranked first
    */
-  public UnitOutput unit(NDManager step, List<Row> rows, NDArray features, NativeAdapter adapter) {
-    NDList arguments = rowArrays(step, rows, adapter.softImage(), false);
-    arguments.add(features);
+  public UnitOutput unit(
+      NDManager step, List<Row> rows, ImageFeatures features, NativeAdapter adapter) {
+    NDList arguments = rowArrays(step, rows, features, adapter.softImage(), false);
+    arguments.add(features.values());
     arguments.add(adapter.flat());
     arguments.add(adapter.shapes());
     arguments.add(adapter.scalars());
@@ -312,9 +337,8 @@ public final class Lvlm implements AutoCloseable {
   }
 
   /** Every intermediate of the vision side, named as in the golden files. */
-  Map<String, NDArray> traceVision(NDManager step, float[] pixels, int images) {
-    int size = config.vision().imageSize();
-    NDList arguments = new NDList(step.create(pixels, new Shape(images, 3, size, size)));
+  Map<String, NDArray> traceVision(NDManager step, List<ModelImage> alike) {
+    NDList arguments = new NDList(pixels(step, alike));
     arguments.addAll(vision);
     NDList states = call("trace_vision", arguments);
     Map<String, NDArray> named = new HashMap<>();
@@ -329,9 +353,9 @@ public final class Lvlm implements AutoCloseable {
 
   /** Every intermediate of the decoder, named as in the golden files, each [B, L, .]. */
   Map<String, NDArray> traceDecoder(
-      NDManager step, List<Row> rows, NDArray features, NativeAdapter adapter) {
-    NDList arguments = rowArrays(step, rows, adapter.softImage(), true);
-    arguments.add(features);
+      NDManager step, List<Row> rows, ImageFeatures features, NativeAdapter adapter) {
+    NDList arguments = rowArrays(step, rows, features, adapter.softImage(), true);
+    arguments.add(features.values());
     arguments.add(adapter.flat());
     arguments.add(adapter.shapes());
     arguments.add(adapter.scalars());
@@ -355,7 +379,8 @@ public final class Lvlm implements AutoCloseable {
    * @param padded whether rows are padded to the longest, in their order, and all positions are
    *     kept to the end: for looking at intermediates
    */
-  NDList rowArrays(NDManager step, List<Row> rows, int softImage, boolean padded) {
+  NDList rowArrays(
+      NDManager step, List<Row> rows, ImageFeatures features, int softImage, boolean padded) {
     int longest = rows.stream().mapToInt(Row::length).max().orElse(0);
     List<Integer> order = new ArrayList<>();
     for (int r = 0; r < rows.size(); r++) {
@@ -366,7 +391,12 @@ public final class Lvlm implements AutoCloseable {
     }
     int tokens = padded ? longest * rows.size() : rows.stream().mapToInt(Row::length).sum();
     long[] ids = new long[tokens];
-    long[] positions = new long[tokens];
+    int axes =
+        rows.stream()
+            .mapToInt(row -> row.positions() == null ? 1 : row.positions().length)
+            .max()
+            .orElse(1);
+    long[] positions = new long[Math.multiplyExact(axes, tokens)];
     long[] seeds = new long[tokens];
     Arrays.fill(ids, Math.max(0, Math.min(config.padTokenId(), config.text().vocabSize() - 1)));
     LongList groups = new LongList();
@@ -385,9 +415,14 @@ public final class Lvlm implements AutoCloseable {
       int r = order.get(o);
       Row row = rows.get(r);
       int length = padded ? longest : row.length();
-      int imageToken = 0;
+      int[] images = row.images();
+      int imageTokens = 0;
+      int current = 0;
+      int within = 0;
       for (int i = 0; i < length; i++) {
-        positions[base + i] = i;
+        for (int axis = 0; axis < axes; axis++) {
+          positions[axis * tokens + base + i] = position(row, axis, i);
+        }
         seeds[base + i] = row.seed();
       }
       for (int i = 0; i < row.length(); i++) {
@@ -396,9 +431,16 @@ public final class Lvlm implements AutoCloseable {
           soft.add(base + i);
           softRows.add((row.textSide() ? softImage : 0) - id - 1);
           id = 0;
-        } else if (id == config.imageTokenId() && row.image() >= 0) {
-          image.add(base + i);
-          featureRows.add((long) row.image() * config.imageTokens() + imageToken++);
+        } else if (id == config.imageTokenId() && images.length > 0) {
+          imageTokens++;
+          if (current < images.length) {
+            image.add(base + i);
+            featureRows.add(features.begins()[images[current]] + (long) within++);
+            if (within == features.counts()[images[current]]) {
+              current++;
+              within = 0;
+            }
+          }
         }
         ids[base + i] = id;
         boolean target = row.targets() != null && row.targets()[i] >= 0;
@@ -413,12 +455,12 @@ public final class Lvlm implements AutoCloseable {
           kept.add(base + i);
         }
       }
-      if (imageToken != 0 && imageToken != config.imageTokens()) {
+      if (imageTokens != features.total(images)) {
         throw new BadInputException(
             "a row holds "
-                + imageToken
-                + " image tokens, an image of this model has "
-                + config.imageTokens());
+                + imageTokens
+                + " image tokens, its images have "
+                + features.total(images));
       }
       base += length;
       equal++;
@@ -439,11 +481,20 @@ public final class Lvlm implements AutoCloseable {
     arrays.add(targetPositions.array(step));
     arrays.add(targets.array(step));
     arrays.add(featureRows.array(step));
-    arrays.add(step.create(positions, new Shape(tokens)));
+    arrays.add(step.create(positions, axes == 1 ? new Shape(tokens) : new Shape(axes, tokens)));
     arrays.add(groups.array(step).reshape(-1, 2));
     arrays.add(kept.array(step));
     arrays.add(step.create(seeds, new Shape(tokens)));
     return named(arrays, "rows[]");
+  }
+
+  /** A token's place on an axis; a row without places of its own counts alike on all. */
+  private static long position(Row row, int axis, int token) {
+    long[][] positions = row.positions();
+    if (positions == null || token >= row.length()) {
+      return token;
+    }
+    return positions[positions.length == 1 ? 0 : axis][token];
   }
 
   private static NDList named(NDList arrays, String name) {

@@ -2,6 +2,7 @@ package io.whetstream.model.lvlm;
 
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.text.TextTokenizer;
 import java.util.Arrays;
 import java.util.stream.LongStream;
@@ -69,8 +70,8 @@ public final class SequenceBuilder {
   }
 
   /** BOS, image tokens, image prompt. With {@code soft} false the prompt is its words. */
-  public long[] imageRow(boolean soft) {
-    long[] slot = new long[config.imageTokens()];
+  public long[] imageRow(ImageGeometry picture, boolean soft) {
+    long[] slot = new long[picture.tokens()];
     Arrays.fill(slot, config.imageTokenId());
     return row(image, slot, soft);
   }
@@ -92,19 +93,20 @@ public final class SequenceBuilder {
   }
 
   /** The longest long caption, in tokens, that {@link #nextTokenRow} holds uncut. */
-  public int maxLongCaption(boolean soft) {
-    return config.text().maxPositions() - imageRow(soft).length - 1;
+  public int maxLongCaption(ImageGeometry picture, boolean soft) {
+    return config.text().maxPositions() - imageRow(picture, soft).length - 1;
   }
 
   /**
    * The image row followed by a long caption and EOS, for the next-token loss; its first {@code
-   * imageRow(soft).length} positions are the image row, so one forward gives embedding and loss.
+   * imageRow(picture, soft).length} positions are the image row, so one forward gives embedding and
+   * loss.
    *
    * @throws BadInputException if the caption holds the image token
    */
-  public long[] nextTokenRow(long[] caption, boolean soft) {
-    long[] kept = cut(caption, maxLongCaption(soft));
-    return concat(imageRow(soft), kept, new long[] {config.text().eosTokenId()});
+  public long[] nextTokenRow(ImageGeometry picture, long[] caption, boolean soft) {
+    long[] kept = cut(caption, maxLongCaption(picture, soft));
+    return concat(imageRow(picture, soft), kept, new long[] {config.text().eosTokenId()});
   }
 
   private long[] cut(long[] caption, int room) {

@@ -8,17 +8,22 @@ import ai.onnxruntime.OrtSession;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.function.IntFunction;
 
 /**
  * The two ONNX Runtime sessions of one model: vision tower with projector, and decoder. They are
@@ -29,6 +34,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 final class Engine {
   /** What makes two engines the same. */
   record Key(String baseDigest, String device, int threads, boolean int8) {}
+
+  /** Pixel values of one call of the vision tower, about: 256 MiB. */
+  private static final int MOST_PIXELS = 1 << 26;
 
   private static final Map<Key, Engine> OPEN = new HashMap<>();
 
@@ -180,8 +188,10 @@ final class Engine {
     private LongBuffer ids = longs(0);
     private LongBuffer last = longs(0);
     private FloatBuffer pixels = floats(0);
+    private FloatBuffer features = floats(0);
     private FloatBuffer output = floats(0);
     private long[] order = new long[0];
+    private final List<ModelImage> images = new ArrayList<>();
 
     /** Row indices packed below their lengths, to be sorted. */
     long[] order(int rows) {
@@ -191,28 +201,18 @@ final class Engine {
       return order;
     }
 
-    void fillPixels(List<float[]> images, int begin, int end) {
-      fillPixels(images, begin, end, null);
+    /** An empty list for the images of a batch. */
+    List<ModelImage> images() {
+      images.clear();
+      return images;
     }
 
-    void fillPixels(List<float[]> images, int begin, int end, long[] indices) {
-      int size = imageSize();
-      pixels = pixels.capacity() >= (end - begin) * size ? pixels : floats((end - begin) * size);
-      pixels.clear();
-      for (int i = begin; i < end; i++) {
-        pixels.put(images.get(indices == null ? i : (int) indices[i]));
-      }
-      pixels.flip();
-    }
-
-    void fillRows(List<long[]> rows, int begin, int end, long[] indices, int length) {
+    void fillRows(IntFunction<long[]> rows, int begin, int end, long[] indices, int length) {
       int count = end - begin;
-      ids = ids.capacity() >= count * length ? ids : longs(count * length);
-      last = last.capacity() >= count ? last : longs(count);
-      ids.clear();
-      last.clear();
+      ids = fitting(ids, Math.multiplyExact(count, length));
+      last = fitting(last, count);
       for (int i = begin; i < end; i++) {
-        long[] row = rows.get((int) indices[i]);
+        long[] row = rows.apply((int) indices[i]);
         ids.put(row);
         for (int pad = row.length; pad < length; pad++) {
           ids.put(0);
@@ -223,46 +223,89 @@ final class Engine {
       last.flip();
     }
 
-    private FloatBuffer output(int size) {
-      output = output.capacity() >= size ? output : floats(size);
-      output.clear().limit(size);
-      return output;
-    }
-
-    /** Pooled features of the images filled in: [count, width]. */
+    /** Pooled features of images of one geometry: [images.size(), width]. */
     @SuppressWarnings("try") // Results are in place; they are only closed.
-    FloatBuffer pool(int count) throws OrtException {
+    FloatBuffer pool(List<ModelImage> alike) throws OrtException {
       int width = config.vision().hiddenSize();
-      FloatBuffer result = output(count * width);
-      try (OnnxTensor images = pixelTensor(count);
+      output = fitting(output, Math.multiplyExact(alike.size(), width));
+      try (OnnxTensor images = pixelTensor(alike);
           OnnxTensor pooled =
-              OnnxTensor.createTensor(environment, result, new long[] {count, width});
+              OnnxTensor.createTensor(environment, output, new long[] {alike.size(), width});
           OrtSession.Result ignored =
               vision.run(Map.of("pixels", images), Map.of("pooled", pooled))) {
-        return result;
+        return output;
       }
     }
 
     /**
      * Embeddings of the rows filled in: [count, d].
      *
-     * @param images whether there is one image for each row
+     * @param images those that the rows name, one after another
      */
-    FloatBuffer embed(int count, int length, boolean images, boolean text, ScorerAdapter adapter)
+    FloatBuffer embed(
+        int count, int length, List<ModelImage> images, boolean text, ScorerAdapter adapter)
         throws OrtException {
-      if (!images) {
+      if (images.isEmpty()) {
         return decode(count, length, noFeatures, text, adapter);
       }
-      try (OnnxTensor pixelTensor = pixelTensor(count);
-          OrtSession.Result features =
-              vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
-        return decode(count, length, (OnnxTensor) features.get(0), text, adapter);
+      if (alike(images)) {
+        // The usual case: what the one session gives the other takes.
+        try (OnnxTensor pixelTensor = pixelTensor(images);
+            OrtSession.Result result =
+                vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
+          return decode(count, length, (OnnxTensor) result.get(0), text, adapter);
+        }
+      }
+      try (OnnxTensor tensor = features(images)) {
+        return decode(count, length, tensor, text, adapter);
       }
     }
 
-    private OnnxTensor pixelTensor(int count) throws OrtException {
-      int side = config.vision().imageSize();
-      return OnnxTensor.createTensor(environment, pixels, new long[] {count, 3, side, side});
+    private boolean alike(List<ModelImage> images) {
+      ImageGeometry first = images.get(0).geometry();
+      return images.size() <= atOnce(first)
+          && images.stream().allMatch(image -> image.geometry().equals(first));
+    }
+
+    /** Features of images of any geometries in the images' order: [tokens, d]. */
+    private OnnxTensor features(List<ModelImage> images) throws OrtException {
+      int width = config.text().hiddenSize();
+      Map<ImageGeometry, List<Integer>> geometries = new LinkedHashMap<>();
+      int[] begins = new int[images.size()];
+      int tokens = 0;
+      for (int i = 0; i < begins.length; i++) {
+        geometries.computeIfAbsent(images.get(i).geometry(), key -> new ArrayList<>()).add(i);
+        begins[i] = tokens;
+        tokens = Math.addExact(tokens, images.get(i).tokens());
+      }
+      features = fitting(features, Math.multiplyExact(tokens, width));
+      for (Map.Entry<ImageGeometry, List<Integer>> entry : geometries.entrySet()) {
+        List<Integer> indices = entry.getValue();
+        int atOnce = atOnce(entry.getKey());
+        for (int from = 0; from < indices.size(); from += atOnce) {
+          List<Integer> some = indices.subList(from, Math.min(from + atOnce, indices.size()));
+          int size = entry.getKey().tokens() * width;
+          try (OnnxTensor pixelTensor = pixelTensor(some.stream().map(images::get).toList());
+              OrtSession.Result result =
+                  vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
+            FloatBuffer computed = ((OnnxTensor) result.get(0)).getFloatBuffer();
+            for (int i = 0; i < some.size(); i++) {
+              features.put(begins[some.get(i)] * width, computed, i * size, size);
+            }
+          }
+        }
+      }
+      return OnnxTensor.createTensor(environment, features, new long[] {tokens, width});
+    }
+
+    private OnnxTensor pixelTensor(List<ModelImage> alike) throws OrtException {
+      ImageGeometry geometry = alike.get(0).geometry();
+      pixels = fitting(pixels, Math.multiplyExact(alike.size(), geometry.values()));
+      alike.forEach(image -> pixels.put(image.pixels()));
+      pixels.flip();
+      long inputs = (long) alike.size() * geometry.inputs();
+      return OnnxTensor.createTensor(
+          environment, pixels, new long[] {inputs, 3, geometry.height(), geometry.width()});
     }
 
     @SuppressWarnings("try") // As above.
@@ -270,12 +313,12 @@ final class Engine {
         int count, int length, OnnxTensor features, boolean text, ScorerAdapter adapter)
         throws OrtException {
       int width = config.text().hiddenSize();
-      FloatBuffer result = output(count * width);
+      output = fitting(output, Math.multiplyExact(count, width));
       try (OnnxTensor idTensor =
               OnnxTensor.createTensor(environment, ids, new long[] {count, length});
           OnnxTensor lastTensor = OnnxTensor.createTensor(environment, last, new long[] {count});
           OnnxTensor embedding =
-              OnnxTensor.createTensor(environment, result, new long[] {count, width})) {
+              OnnxTensor.createTensor(environment, output, new long[] {count, width})) {
         Map<String, OnnxTensor> inputs =
             Map.of(
                 "ids",
@@ -292,14 +335,15 @@ final class Engine {
             options == null
                 ? decoder.run(inputs, outputs)
                 : decoder.run(inputs, Set.of(), outputs, options)) {
-          return result;
+          return output;
         }
       }
     }
   }
 
-  int imageSize() {
-    return 3 * config.vision().imageSize() * config.vision().imageSize();
+  /** How many images of one geometry are computed at once: their pixels take a bounded room. */
+  static int atOnce(ImageGeometry geometry) {
+    return Math.max(1, MOST_PIXELS / geometry.values());
   }
 
   Workspace borrow() {
@@ -311,8 +355,19 @@ final class Engine {
     workspaces.add(workspace);
   }
 
+  /** A buffer cleared for so many values: the given one if it is large enough. */
+  private static LongBuffer fitting(LongBuffer buffer, int size) {
+    return (buffer.capacity() >= size ? buffer : longs(size)).clear().limit(size);
+  }
+
+  private static FloatBuffer fitting(FloatBuffer buffer, int size) {
+    return (buffer.capacity() >= size ? buffer : floats(size)).clear().limit(size);
+  }
+
   private static LongBuffer longs(int size) {
-    return ByteBuffer.allocateDirect(8 * size).order(ByteOrder.nativeOrder()).asLongBuffer();
+    return ByteBuffer.allocateDirect(Math.multiplyExact(8, size))
+        .order(ByteOrder.nativeOrder())
+        .asLongBuffer();
   }
 
   private static FloatBuffer floats(int size) {

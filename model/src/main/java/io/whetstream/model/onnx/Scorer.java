@@ -7,7 +7,10 @@ import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.lvlm.SequenceBuilder;
 import io.whetstream.model.text.TextTokenizer;
 import java.nio.FloatBuffer;
@@ -15,9 +18,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
 
 /**
  * Embeds images and captions on ONNX Runtime, with the adapter given per call. Thread-safe: any
@@ -29,6 +34,12 @@ import java.util.concurrent.ConcurrentHashMap;
  * matrix products of another size).
  */
 public final class Scorer implements AutoCloseable {
+  /** Marks rows of the text side where rows are ordered. */
+  private static final long TEXT = 1L << 62;
+
+  /** Values of the image features of one batch, about: 1 GiB. */
+  private static final long MOST_FEATURES = 1L << 28;
+
   private final Engine engine;
   private final ModelConfig config;
   private final String baseDigest;
@@ -170,16 +181,88 @@ public final class Scorer implements AutoCloseable {
   /**
    * Embeds images with the adapter's image prompt.
    *
-   * @param pixels processed images, each [3*S*S]
    * @return one vector [d] of unit length per image
    */
-  public float[][] embedImages(ScorerAdapter adapter, List<float[]> pixels) {
-    if (adapter.imageRow() == null) {
+  public float[][] embedImages(ScorerAdapter adapter, List<ModelImage> images) {
+    if (adapter.sequences() == null) {
       throw noTokenizer();
     }
-    checkPixels(pixels);
+    images.forEach(this::check);
+    Map<ImageGeometry, long[]> prompts = new HashMap<>();
+    Function<ImageGeometry, long[]> prompt =
+        geometry -> adapter.sequences().imageRow(geometry, true);
+    for (ModelImage image : images) {
+      prompts.computeIfAbsent(image.geometry(), prompt);
+    }
     return embed(
-        adapter, false, java.util.Collections.nCopies(pixels.size(), adapter.imageRow()), pixels);
+        adapter,
+        new Rows() {
+          @Override
+          public int count() {
+            return images.size();
+          }
+
+          @Override
+          public long[] ids(int row) {
+            return prompts.get(images.get(row).geometry());
+          }
+
+          @Override
+          public boolean textSide(int row) {
+            return false;
+          }
+
+          @Override
+          public int images(int row) {
+            return 1;
+          }
+
+          @Override
+          public ModelImage image(int row, int which) {
+            return images.get(row);
+          }
+        });
+  }
+
+  /** The rows of one call: without an object for each, for they may be many and small. */
+  private interface Rows {
+    int count();
+
+    long[] ids(int row);
+
+    boolean textSide(int row);
+
+    /** How many images it has. */
+    int images(int row);
+
+    ModelImage image(int row, int which);
+  }
+
+  private record GivenRows(List<Row> rows, List<ModelImage> all) implements Rows {
+    @Override
+    public int count() {
+      return rows.size();
+    }
+
+    @Override
+    public long[] ids(int row) {
+      return rows.get(row).ids();
+    }
+
+    @Override
+    public boolean textSide(int row) {
+      return rows.get(row).textSide();
+    }
+
+    @Override
+    public int images(int row) {
+      return rows.get(row).images().length;
+    }
+
+    @Override
+    public ModelImage image(int row, int which) {
+      return all.get(rows.get(row).images()[which]);
+    }
   }
 
   /**
@@ -203,11 +286,11 @@ public final class Scorer implements AutoCloseable {
     if (adapter.sequences() == null) {
       throw noTokenizer();
     }
-    List<long[]> rows = new ArrayList<>(captions.size());
+    List<Row> rows = new ArrayList<>(captions.size());
     for (long[] caption : captions) {
-      rows.add(adapter.sequences().textRow(caption, true));
+      rows.add(Row.embedding(adapter.sequences().textRow(caption, true), true));
     }
-    return embed(adapter, true, rows, null);
+    return embed(adapter, new GivenRows(rows, List.of()));
   }
 
   private static BadInputException noTokenizer() {
@@ -215,52 +298,57 @@ public final class Scorer implements AutoCloseable {
   }
 
   /**
-   * Embeds ready-made rows at their last positions.
+   * Embeds ready-made rows, of either side, at their last positions.
    *
-   * @param rows token ids; the image token stands once per image feature, {@code -(k+1)} for soft
-   *     vector k of the side
-   * @param pixels for each row its image [3*S*S]; null or empty for rows without images
-   * @param textSide whether soft vectors are those of the text side
+   * @param images those that rows name by index
    * @return one vector [d] of unit length per row
    */
-  public float[][] embedRows(
-      ScorerAdapter adapter, boolean textSide, List<long[]> rows, List<float[]> pixels) {
-    boolean images = pixels != null && !pixels.isEmpty();
-    if (images) {
-      checkPixels(pixels);
-      if (pixels.size() != rows.size()) {
-        throw new BadInputException(pixels.size() + " images for " + rows.size() + " rows");
-      }
-    }
-    int soft = textSide ? adapter.softText() : adapter.softImage();
+  public float[][] embedRows(ScorerAdapter adapter, List<Row> rows, List<ModelImage> images) {
+    images.forEach(this::check);
     for (int i = 0; i < rows.size(); i++) {
-      checkRow(i, rows.get(i), soft, images);
+      Row row = rows.get(i);
+      check(i, row, row.textSide() ? adapter.softText() : adapter.softImage(), images);
     }
-    return embed(adapter, textSide, rows, images ? pixels : null);
+    return embed(adapter, new GivenRows(rows, images));
   }
 
-  private void checkPixels(List<float[]> pixels) {
-    for (int i = 0; i < pixels.size(); i++) {
-      if (pixels.get(i).length != engine.imageSize()) {
-        throw new BadInputException(
-            "image "
-                + i
-                + " has "
-                + pixels.get(i).length
-                + " values; this model takes "
-                + engine.imageSize());
-      }
-    }
-  }
-
-  private void checkRow(int index, long[] row, int soft, boolean image) {
-    int positions = config.text().maxPositions();
-    if (row.length < 1 || row.length > positions) {
+  private void check(ModelImage image) {
+    int side = config.vision().imageSize();
+    ImageGeometry geometry = image.geometry();
+    if (geometry.height() != side || geometry.width() != side) {
       throw new BadInputException(
-          "row " + index + " has " + row.length + " positions; 1 to " + positions + " are allowed");
+          "an image has "
+              + geometry.height()
+              + " x "
+              + geometry.width()
+              + " pixels; this model takes "
+              + side
+              + " x "
+              + side);
+    }
+  }
+
+  private void check(int index, Row row, int soft, List<ModelImage> images) {
+    int positions = config.text().maxPositions();
+    if (row.length() < 1 || row.length() > positions) {
+      throw new BadInputException(
+          "row "
+              + index
+              + " has "
+              + row.length()
+              + " positions; 1 to "
+              + positions
+              + " are allowed");
+    }
+    if (row.readout() != row.length() - 1 || row.positions() != null) {
+      throw new BadInputException(
+          "row "
+              + index
+              + " is read elsewhere than at its end, or numbers its tokens itself; this model's"
+              + " scorer does neither");
     }
     int features = 0;
-    for (long id : row) {
+    for (long id : row.ids()) {
       if (id == config.imageTokenId()) {
         features++;
       } else if (id < -soft || id >= config.text().vocabSize()) {
@@ -276,44 +364,43 @@ public final class Scorer implements AutoCloseable {
                 + " soft vectors on this side");
       }
     }
-    if (features != (image ? config.imageTokens() : 0)) {
+    int expected = 0;
+    for (int image : row.images()) {
+      expected += images.get(image).tokens();
+    }
+    if (features != expected) {
       throw new BadInputException(
-          "row "
-              + index
-              + " holds "
-              + features
-              + " image tokens; expected "
-              + (image ? config.imageTokens() : 0));
+          "row " + index + " holds " + features + " image tokens; expected " + expected);
     }
   }
 
-  private float[][] embed(
-      ScorerAdapter adapter, boolean textSide, List<long[]> rows, List<float[]> pixels) {
+  private float[][] embed(ScorerAdapter adapter, Rows rows) {
     if (adapter.engine() != engine) {
       throw new IllegalArgumentException("the adapter was loaded by a scorer of another model");
     }
-    float[][] vectors = new float[rows.size()][];
+    float[][] vectors = new float[rows.count()][];
     adapter.retain();
     Engine.Workspace workspace = engine.borrow();
     try {
-      long[] order = workspace.order(rows.size());
+      long[] order = workspace.order(rows.count());
       for (int i = 0; i < vectors.length; i++) {
-        order[i] = (long) rows.get(i).length << 32 | i;
+        order[i] = (rows.textSide(i) ? TEXT : 0) | (long) rows.ids(i).length << 32 | i;
       }
       Arrays.sort(order, 0, vectors.length);
       int begin = 0;
       while (begin < vectors.length) {
-        int end = bucketEnd(order, begin, vectors.length);
-        int length = (int) (order[end - 1] >>> 32);
+        int end = bucketEnd(order, begin, vectors.length, rows);
+        int length = length(order[end - 1]);
+        boolean text = (order[begin] & TEXT) != 0;
+        List<ModelImage> images = workspace.images();
         for (int i = begin; i < end; i++) {
           order[i] &= 0xFFFFFFFFL;
+          for (int k = 0; k < rows.images((int) order[i]); k++) {
+            images.add(rows.image((int) order[i], k));
+          }
         }
-        workspace.fillRows(rows, begin, end, order, length);
-        if (pixels != null) {
-          workspace.fillPixels(pixels, begin, end, order);
-        }
-        FloatBuffer embedded =
-            workspace.embed(end - begin, length, pixels != null, textSide, adapter);
+        workspace.fillRows(rows::ids, begin, end, order, length);
+        FloatBuffer embedded = workspace.embed(end - begin, length, images, text, adapter);
         for (int i = begin; i < end; i++) {
           float[] vector = new float[dimension()];
           embedded.get(vector);
@@ -330,15 +417,30 @@ public final class Scorer implements AutoCloseable {
     }
   }
 
+  private static int length(long ordered) {
+    return (int) ((ordered & ~TEXT) >>> 32);
+  }
+
   /**
-   * Where the batch that starts with the shortest remaining row ends: padding stays below a quarter
-   * of it (or 8 positions, where a call costs more than they do).
+   * Where the batch that starts with the shortest remaining row of a side ends: padding stays below
+   * a quarter of it (or 8 positions, where a call costs more than they do), and the features of its
+   * images within a bounded room.
    */
-  private int bucketEnd(long[] order, int begin, int count) {
-    int shortest = (int) (order[begin] >>> 32);
+  private int bucketEnd(long[] order, int begin, int count, Rows rows) {
+    int shortest = length(order[begin]);
     int longest = shortest + Math.max(8, shortest / 4);
-    int end = begin + 1;
-    while (end < count && end - begin < maxBatch && (int) (order[end] >>> 32) <= longest) {
+    long features = 0;
+    int end = begin;
+    while (end < count
+        && end - begin < maxBatch
+        && length(order[end]) <= longest
+        && (order[end] & TEXT) == (order[begin] & TEXT)) {
+      for (int k = 0; k < rows.images((int) order[end]); k++) {
+        features += (long) rows.image((int) order[end], k).tokens() * dimension();
+      }
+      if (features > MOST_FEATURES && end > begin) {
+        break;
+      }
       end++;
     }
     return end;
@@ -348,23 +450,30 @@ public final class Scorer implements AutoCloseable {
    * The mining embedding: the frozen vision tower's features of the selected layer, before the
    * projector, averaged over positions and L2-normalised. No adapter changes it.
    *
-   * @param pixels processed images, each [3*S*S]
    * @return one vector of {@link #visionDimension} per image
    */
-  public float[][] poolVision(List<float[]> pixels) {
-    checkPixels(pixels);
-    float[][] vectors = new float[pixels.size()][];
+  public float[][] poolVision(List<ModelImage> images) {
+    images.forEach(this::check);
+    float[][] vectors = new float[images.size()][];
     engine.references().retain();
     Engine.Workspace workspace = engine.borrow();
     try {
-      for (int begin = 0; begin < vectors.length; begin += maxBatch) {
-        int end = Math.min(begin + maxBatch, vectors.length);
-        workspace.fillPixels(pixels, begin, end);
-        FloatBuffer pooled = workspace.pool(end - begin);
+      int begin = 0;
+      while (begin < vectors.length) {
+        ImageGeometry geometry = images.get(begin).geometry();
+        int most = Math.min(maxBatch, Engine.atOnce(geometry));
+        int end = begin + 1;
+        while (end < vectors.length
+            && end - begin < most
+            && images.get(end).geometry().equals(geometry)) {
+          end++;
+        }
+        FloatBuffer pooled = workspace.pool(images.subList(begin, end));
         for (int i = begin; i < end; i++) {
           vectors[i] = new float[visionDimension()];
           pooled.get(vectors[i]);
         }
+        begin = end;
       }
       return vectors;
     } catch (OrtException e) {

@@ -23,7 +23,6 @@ public final class ScorerAdapter implements AutoCloseable {
   private final int softImage;
   private final int softText;
   private final SequenceBuilder sequences;
-  private final long[] imageRow;
   private final OrtLoraAdapter adapter;
   private final OrtSession.RunOptions runOptions;
   private final References references;
@@ -44,7 +43,6 @@ public final class ScorerAdapter implements AutoCloseable {
     softImage = config == null ? 0 : config.softImage();
     softText = config == null ? 0 : config.softText();
     this.sequences = sequences;
-    imageRow = sequences == null ? null : sequences.imageRow(true);
     Map<String, AdapterFile.Parameter> parameters =
         weights == null ? Map.of() : AdapterFile.parameters(weights, engine.int8());
     OrtLoraAdapter made = null;
@@ -121,12 +119,9 @@ public final class ScorerAdapter implements AutoCloseable {
     return engine;
   }
 
+  /** Null where the model directory has no tokenizer. */
   SequenceBuilder sequences() {
     return sequences;
-  }
-
-  long[] imageRow() {
-    return imageRow;
   }
 
   /** Null where nothing is overridden. */

@@ -1,19 +1,21 @@
 package io.whetstream.model.train;
 
+import io.whetstream.model.image.ModelImage;
+
 /**
  * An image-text pair ready for training.
  *
  * @param id the pair's id; all randomness of its rows is derived from it
- * @param pixels the processed image [3*S*S], channels first
+ * @param image the processed image
  * @param shortCaption token ids without special tokens, for the contrastive loss; null if none
  * @param longCaption token ids without special tokens, for the next-token loss; null if none
  * @param imageDigest digest of the image's content; pairs that share it are never each other's
- *     negatives
+ *     negatives; null if unknown
  * @param captionDigest digest of the short caption; the same; null if none
  */
 public record PreparedPair(
     String id,
-    float[] pixels,
+    ModelImage image,
     long[] shortCaption,
     long[] longCaption,
     String imageDigest,

@@ -9,6 +9,7 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.JniUtils;
 import io.whetstream.model.lvlm.AdapterLayout;
+import io.whetstream.model.lvlm.ImageFeatures;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.train.TrainingConfig.Objective;
@@ -168,7 +169,8 @@ final class StepEngine implements AutoCloseable {
           boolean recompute = batch.rows().size() > chunk;
           Lvlm.NativeAdapter adapter =
               model.adapter(step, layout, flat, config.adapter().dropout());
-          NDArray features = model.features(step, batch.pixels(), Math.min(chunk, VISION_CHUNK));
+          ImageFeatures features =
+              model.features(step, batch.images(), Math.min(chunk, VISION_CHUNK));
           int targets = batch.rows().stream().mapToInt(Row::targetCount).sum();
 
           // First pass: embeddings of all units, with their graphs if nothing is to be recomputed.

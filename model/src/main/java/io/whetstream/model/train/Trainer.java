@@ -3,6 +3,8 @@ package io.whetstream.model.train;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
@@ -20,7 +22,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.SplittableRandom;
 
 /**
@@ -153,7 +154,10 @@ public final class Trainer implements AutoCloseable {
         recall(outcome.cosines(), batch.excluded(), n, false),
         recall(outcome.cosines(), batch.excluded(), n, true),
         (System.nanoTime() - start) / 1e9,
-        model.flops().step(batch.rows(), batch.pixels().size(), layout));
+        model
+            .flops()
+            .step(
+                batch.rows(), batch.images().stream().map(ModelImage::geometry).toList(), layout));
   }
 
   /** Share of rows (or columns) whose own entry is strictly above all that count as negatives. */
@@ -176,8 +180,8 @@ public final class Trainer implements AutoCloseable {
   /** Rows, images and masks of a batch; each distinct image is encoded once. */
   private TrainingBatch batch(List<PreparedPair> pairs) {
     List<Row> rows = new ArrayList<>();
-    List<float[]> pixels = new ArrayList<>();
-    Map<String, Integer> imageOf = new HashMap<>();
+    List<ModelImage> images = new ArrayList<>();
+    Map<Object, Integer> imageOf = new HashMap<>();
     List<PreparedPair> contrastive = new ArrayList<>();
     List<Integer> imageRows = new ArrayList<>();
     List<Integer> textRows = new ArrayList<>();
@@ -190,13 +194,14 @@ public final class Trainer implements AutoCloseable {
       }
       int image =
           imageOf.computeIfAbsent(
-              pair.imageDigest(),
-              digest -> {
-                pixels.add(pair.pixels());
-                return pixels.size() - 1;
+              pair.imageDigest() == null ? pair.image() : pair.imageDigest(),
+              key -> {
+                images.add(pair.image());
+                return images.size() - 1;
               });
       long seed = seed(pair.id(), "image");
-      long[] prompt = sequences.imageRow(true);
+      ImageGeometry picture = pair.image().geometry();
+      long[] prompt = sequences.imageRow(picture, true);
       int readout = isShort ? prompt.length - 1 : -1;
       if (isShort) {
         contrastive.add(pair);
@@ -204,30 +209,32 @@ public final class Trainer implements AutoCloseable {
       }
       rows.add(
           isLong
-              ? nextTokenRow(prompt.length, pair.longCaption(), image, readout, seed)
-              : new Row(prompt, image, false, readout, null, seed));
+              ? nextTokenRow(picture, pair.longCaption(), image, readout, seed)
+              : new Row(prompt, new int[] {image}, null, false, readout, null, seed));
       if (isShort) {
         textRows.add(rows.size());
         long[] ids = sequences.textRow(pair.shortCaption(), true);
-        rows.add(new Row(ids, -1, true, ids.length - 1, null, seed(pair.id(), "text")));
+        rows.add(Row.embedding(ids, true).withSeed(seed(pair.id(), "text")));
       }
     }
     return new TrainingBatch(
         rows,
-        pixels,
+        images,
         imageRows.stream().mapToInt(Integer::intValue).toArray(),
         textRows.stream().mapToInt(Integer::intValue).toArray(),
         excluded(contrastive));
   }
 
-  private Row nextTokenRow(int prompt, long[] caption, int image, int readout, long seed) {
-    long[] ids = sequences.nextTokenRow(caption, true);
+  private Row nextTokenRow(
+      ImageGeometry picture, long[] caption, int image, int readout, long seed) {
+    int prompt = sequences.imageRow(picture, true).length;
+    long[] ids = sequences.nextTokenRow(picture, caption, true);
     long[] targets = new long[ids.length];
     Arrays.fill(targets, -1);
     for (int t = prompt - 1; t < ids.length - 1; t++) {
       targets[t] = ids[t + 1];
     }
-    return new Row(ids, image, false, readout, targets, seed);
+    return new Row(ids, new int[] {image}, null, false, readout, targets, seed);
   }
 
   private static boolean[] excluded(List<PreparedPair> pairs) {
@@ -240,11 +247,16 @@ public final class Trainer implements AutoCloseable {
         excluded[i * n + j] =
             i != j
                 && (a.id().equals(b.id())
-                    || Objects.equals(a.imageDigest(), b.imageDigest())
-                    || (a.captionDigest() != null && a.captionDigest().equals(b.captionDigest())));
+                    || same(a.imageDigest(), b.imageDigest())
+                    || same(a.captionDigest(), b.captionDigest()));
       }
     }
     return excluded;
+  }
+
+  /** Whether two digests are known and equal. */
+  private static boolean same(String a, String b) {
+    return a != null && a.equals(b);
   }
 
   private long seed(String id, String what) {
@@ -300,8 +312,8 @@ public final class Trainer implements AutoCloseable {
   }
 
   /** Image embeddings [n][d] with any adapter; null for the base with the hand prompt. */
-  public float[][] embedImages(AdapterWeights adapter, List<float[]> pixels) {
-    return embedder.embedImages(adapter, pixels);
+  public float[][] embedImages(AdapterWeights adapter, List<ModelImage> images) {
+    return embedder.embedImages(adapter, images);
   }
 
   /** Text embeddings [n][d] with any adapter; null for the base with the hand prompt. */

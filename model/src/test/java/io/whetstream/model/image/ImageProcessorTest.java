@@ -17,9 +17,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 class ImageProcessorTest {
   @TempDir Path scratch;
 
-  private ImageProcessor open(String config) throws IOException {
+  private SquareImageProcessor open(String config) throws IOException {
     Files.writeString(scratch.resolve("preprocessor_config.json"), config.replace('\'', '"'));
-    return ImageProcessor.open(scratch);
+    return SquareImageProcessor.open(scratch, 1);
   }
 
   /** Red counts columns, green rows. */
@@ -47,9 +47,9 @@ class ImageProcessorTest {
         "{'feature_extractor_type':'CLIPFeatureExtractor','size':112,'crop_size':112} | 112",
       })
   void knowsItsSizeFromEveryWayToWriteIt(String config, int size) throws IOException {
-    ImageProcessor processor = open(config);
-    assertEquals(size, processor.size());
-    assertEquals(3 * size * size, processor.pixels(ramp(50, 40)).length);
+    SquareImageProcessor processor = open(config);
+    assertEquals(size, processor.side());
+    assertEquals(3 * size * size, processor.process(ramp(50, 40)).pixels().length);
   }
 
   @ParameterizedTest
@@ -79,7 +79,7 @@ class ImageProcessorTest {
 
   @Test
   void refusesADirectoryWithoutAProcessor() {
-    assertThrows(BadInputException.class, () -> ImageProcessor.open(scratch));
+    assertThrows(BadInputException.class, () -> SquareImageProcessor.open(scratch, 1));
   }
 
   @Test
@@ -87,7 +87,7 @@ class ImageProcessorTest {
     Files.writeString(
         scratch.resolve("processor_config.json"),
         "{\"image_processor\":{\"image_processor_type\":\"CLIPImageProcessorFast\",\"crop_size\":32}}");
-    assertEquals(32, ImageProcessor.open(scratch).size());
+    assertEquals(32, SquareImageProcessor.open(scratch, 1).side());
   }
 
   @Test
@@ -115,16 +115,19 @@ class ImageProcessorTest {
     RgbImage image = ramp(4, 4);
     float[] raw =
         open("{'do_resize':false,'crop_size':4,'do_rescale':false,'do_normalize':false}")
-            .pixels(image);
+            .process(image)
+            .pixels();
     assertEquals(200f, raw[2 * 16]);
     float[] rescaled =
         open("{'do_resize':false,'crop_size':4,'do_normalize':false,'rescale_factor':0.5}")
-            .pixels(image);
+            .process(image)
+            .pixels();
     assertEquals(100f, rescaled[2 * 16]);
     float[] normalised =
         open("{'do_resize':false,'crop_size':4,'do_rescale':false,'image_mean':[0,0,50],"
                 + "'image_std':[1,1,3]}")
-            .pixels(image);
+            .process(image)
+            .pixels();
     assertEquals(50f, normalised[2 * 16]);
   }
 
@@ -143,9 +146,9 @@ class ImageProcessorTest {
 
   @Test
   void refusesToBlowUpAThreadOfPixels() throws IOException {
-    ImageProcessor processor = open("{}");
+    SquareImageProcessor processor = open("{}");
     RgbImage thread = new RgbImage(1, 20_000_000, new byte[60_000_000]);
-    BadInputException e = assertThrows(BadInputException.class, () -> processor.pixels(thread));
+    BadInputException e = assertThrows(BadInputException.class, () -> processor.process(thread));
     assertTrue(e.getMessage().contains("1x20000000"), e.getMessage());
   }
 }

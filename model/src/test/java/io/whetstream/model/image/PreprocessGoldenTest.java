@@ -37,10 +37,10 @@ class PreprocessGoldenTest {
       return tensor.substring(tensor.lastIndexOf('/') + 1);
     }
 
-    ImageProcessor processor() {
+    SquareImageProcessor processor() {
       String size = tensor.split("/")[1];
       String config = tensor.contains("/siglip/") ? "config_siglip_" + size : "config_" + size;
-      return ImageProcessor.open(directory.resolve(config));
+      return SquareImageProcessor.open(directory.resolve(config), 1);
     }
 
     boolean lossless() {
@@ -107,11 +107,11 @@ class PreprocessGoldenTest {
   }
 
   private static void check(Expectation e, RgbImage picture, int tolerance) {
-    ImageProcessor processor = e.processor();
+    SquareImageProcessor processor = e.processor();
     try (SafeTensors tensors = SafeTensors.open(e.file())) {
       if (e.kind().equals("pixel_values")) {
         float[] expected = tensors.floats(e.tensor());
-        float[] actual = processor.pixels(picture);
+        float[] actual = processor.process(picture).pixels();
         if (tolerance == 0) {
           assertArrayEquals(expected, actual);
         } else {

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
-import ai.djl.ndarray.NDArray;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.Golden;
@@ -13,11 +12,13 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.SafeTensors;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.text.TextTokenizer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -47,11 +48,11 @@ class EndToEndGoldenTest {
       assertTrue(cases.size() > 0);
       for (JsonNode one : cases) {
         String key = one.get("key").asText();
-        List<float[]> pixels = List.of();
+        List<ModelImage> images = List.of();
         if (!one.get("image").isNull()) {
           Path file = directory.resolve(one.get("image").asText());
-          pixels =
-              List.of(processor.pixels(decoder.decode(Files.readAllBytes(file), file.toString())));
+          images =
+              List.of(processor.process(decoder.decode(Files.readAllBytes(file), file.toString())));
         }
         long image = model.config().imageTokenId();
         long[] ids =
@@ -63,19 +64,21 @@ class EndToEndGoldenTest {
                             : LongStream.of(id))
                 .toArray();
         assertEquals(one.get("n_ids").asInt(), ids.length, key);
-        compare(model, new Input(ids, pixels), expected, key);
+        compare(model, new Input(ids, images), expected, key);
       }
     }
   }
 
-  private record Input(long[] ids, List<float[]> pixels) {}
+  private record Input(long[] ids, List<ModelImage> images) {}
 
   private static void compare(Lvlm model, Input input, SafeTensors expected, String key) {
     model.step(
         step -> {
-          NDArray features = model.features(step, input.pixels(), 1);
+          ImageFeatures features = model.features(step, input.images(), 1);
           List<Row> rows =
-              List.of(Row.embedding(input.ids(), input.pixels().isEmpty() ? -1 : 0, false));
+              List.of(
+                  Row.embedding(
+                      input.ids(), false, IntStream.range(0, input.images().size()).toArray()));
           Lvlm.NativeAdapter none = model.adapter(step, null, null, 0);
           float[] embedding = model.unit(step, rows, features, none).embeddings().toFloatArray();
           near(expected.floats(key + "/embedding"), embedding, key + "/embedding");

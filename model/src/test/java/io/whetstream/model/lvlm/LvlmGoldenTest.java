@@ -6,12 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
-import ai.djl.ndarray.NDArray;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.Golden;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensors;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -168,21 +169,23 @@ class LvlmGoldenTest {
     Map<String, float[]> result = new TreeMap<>();
     model.step(
         step -> {
-          int size = 3 * config.vision().imageSize() * config.vision().imageSize();
+          int side = config.vision().imageSize();
+          ImageGeometry picture = ImageGeometry.whole(side, side, config.imageTokens());
+          int size = picture.values();
           int images = pixels.length / size;
-          List<float[]> list = new ArrayList<>();
+          List<ModelImage> list = new ArrayList<>();
           for (int i = 0; i < images; i++) {
-            list.add(Arrays.copyOfRange(pixels, i * size, (i + 1) * size));
+            list.add(new ModelImage(picture, Arrays.copyOfRange(pixels, i * size, (i + 1) * size)));
           }
-          NDArray features = model.features(step, list, 2);
+          ImageFeatures features = model.features(step, list, 2);
           if (images > 0) {
             model
-                .traceVision(step, pixels, images)
+                .traceVision(step, list)
                 .forEach((name, array) -> result.put(name, array.toFloatArray()));
           }
           List<Row> rows = new ArrayList<>();
           for (int r = 0; r < ids.length; r++) {
-            rows.add(Row.embedding(ids[r], images > 0 ? r : -1, images == 0));
+            rows.add(Row.embedding(ids[r], images == 0, images > 0 ? new int[] {r} : new int[0]));
           }
           Lvlm.NativeAdapter none = model.adapter(step, null, null, 0);
           model

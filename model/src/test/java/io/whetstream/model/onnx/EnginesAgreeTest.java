@@ -2,23 +2,30 @@ package io.whetstream.model.onnx;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.model.BadInputException;
 import io.whetstream.model.Golden;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.DType;
+import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.text.TextTokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -117,6 +124,54 @@ class EnginesAgreeTest {
     }
   }
 
+  /**
+   * No image, one, two, and one twice; between words; images shared by rows; both sides at once.
+   */
+  @ParameterizedTest
+  @MethodSource("models")
+  void onRowsOfAnyNumberOfImages(Path model) {
+    try (Engines engines = new Engines(model)) {
+      ModelConfig config = engines.scorer.config();
+      List<ModelImage> images =
+          IntStream.range(0, 3).mapToObj(i -> RandomAdapters.image(config, i)).toList();
+      List<Row> rows =
+          List.of(
+              row(config, false, 0),
+              row(config, true),
+              row(config, false, 2, 0),
+              row(config, false, 1, 1),
+              row(config, false),
+              row(config, true, 1));
+      AdapterWeights weights = RandomAdapters.weights(config, 5, 4, AdapterConfig.MODULES, 2, 2);
+      try (ScorerAdapter adapter =
+          engines.scorer.load(RandomAdapters.artifact(weights, engines.scorer.baseDigest()))) {
+        float[][] vectors = engines.scorer.embedRows(adapter, rows, images);
+        Engines.assertClose(engines.djl.embed(weights, rows, images), vectors);
+        for (int i = 0; i < rows.size(); i++) {
+          float[] alone = engines.scorer.embedRows(adapter, rows.subList(i, i + 1), images)[0];
+          assertArrayEquals(vectors[i], alone, 1e-6f, "row " + i);
+        }
+        BadInputException e =
+            assertThrows(
+                BadInputException.class,
+                () ->
+                    engines.djl.embed(
+                        weights, List.of(Row.embedding(rows.get(2).ids(), false, 1)), images));
+        assertTrue(e.getMessage().contains("its images have"), e.getMessage());
+      }
+    }
+  }
+
+  /** BOS, words between images, and a soft vector at the end. */
+  private static Row row(ModelConfig config, boolean text, int... images) {
+    LongStream ids = LongStream.of(1, 5);
+    for (int image : images) {
+      LongStream tokens = LongStream.generate(config::imageTokenId).limit(config.imageTokens());
+      ids = LongStream.concat(ids, LongStream.concat(tokens, LongStream.of(7, 8 + image)));
+    }
+    return Row.embedding(LongStream.concat(ids, LongStream.of(-1, -2)).toArray(), text, images);
+  }
+
   @Test
   void onADirectoryOfLinksLikeTheHubsCache() throws IOException {
     Path model = models().findFirst().orElseThrow();
@@ -158,16 +213,16 @@ class EnginesAgreeTest {
     }
 
     void compare(AdapterWeights weights) {
-      List<float[]> pixels = new ArrayList<>();
+      List<ModelImage> images = new ArrayList<>();
       for (int i = 0; i < 3; i++) {
-        pixels.add(RandomAdapters.pixels(scorer.config(), i));
+        images.add(RandomAdapters.image(scorer.config(), i));
       }
       List<long[]> captions = CAPTIONS.stream().map(tokenizer::encode).toList();
       try (ScorerAdapter adapter =
           weights == null
               ? scorer.base().retain()
               : scorer.load(RandomAdapters.artifact(weights, scorer.baseDigest()))) {
-        assertClose(djl.embedImages(weights, pixels), scorer.embedImages(adapter, pixels));
+        assertClose(djl.embedImages(weights, images), scorer.embedImages(adapter, images));
         assertClose(djl.embedTexts(weights, captions), scorer.embedTexts(adapter, CAPTIONS));
         float[][] all = scorer.embedTexts(adapter, CAPTIONS);
         assertArrayEquals(all, scorer.embedTexts(adapter, CAPTIONS), "equal batches, equal bits");
@@ -178,7 +233,7 @@ class EnginesAgreeTest {
       }
     }
 
-    private static void assertClose(float[][] expected, float[][] actual) {
+    static void assertClose(float[][] expected, float[][] actual) {
       assertEquals(expected.length, actual.length);
       for (int i = 0; i < expected.length; i++) {
         assertArrayEquals(expected[i], actual[i], 1e-4f);

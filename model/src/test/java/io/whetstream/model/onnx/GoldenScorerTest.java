@@ -16,9 +16,13 @@ import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
+import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensors;
 import io.whetstream.model.image.ImageDecoder;
+import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.text.TextTokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -26,6 +30,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -71,20 +76,18 @@ class GoldenScorerTest {
         SafeTensors inputs = SafeTensors.open(model.resolve("inputs.safetensors"));
         SafeTensors expected = SafeTensors.open(model.resolve("expected.safetensors"))) {
       for (String prefix : List.of("", "text.", "single.")) {
-        List<long[]> rows = rows(inputs, prefix + "input_ids", prefix + "attention_mask");
-        boolean images = inputs.tensors().containsKey(prefix + "pixel_values");
-        List<float[]> pixels = images ? split(inputs.tensor(prefix + "pixel_values")) : List.of();
+        List<long[]> ids = ids(inputs, prefix + "input_ids", prefix + "attention_mask");
+        boolean withImages = inputs.tensors().containsKey(prefix + "pixel_values");
+        List<ModelImage> images =
+            withImages
+                ? images(scorer.config(), inputs.tensor(prefix + "pixel_values"))
+                : List.of();
+        List<Row> rows = rows(ids, !withImages, withImages);
         List<float[]> embeddings = split(expected.tensor(prefix + "embedding"));
-        float[][] batch = scorer.embedRows(scorer.base(), !images, rows, pixels);
+        float[][] batch = scorer.embedRows(scorer.base(), rows, images);
         for (int i = 0; i < batch.length; i++) {
           assertArrayEquals(embeddings.get(i), batch[i], TOLERANCE, prefix + "embedding " + i);
-          float[] alone =
-              scorer
-                  .embedRows(
-                      scorer.base(),
-                      !images,
-                      rows.subList(i, i + 1),
-                      images ? pixels.subList(i, i + 1) : null)[0];
+          float[] alone = scorer.embedRows(scorer.base(), rows.subList(i, i + 1), images)[0];
           assertArrayEquals(batch[i], alone, 1e-6f, prefix + "row " + i + " alone");
         }
       }
@@ -99,7 +102,7 @@ class GoldenScorerTest {
         SafeTensors inputs = SafeTensors.open(model.resolve("inputs.safetensors"));
         SafeTensors expected = SafeTensors.open(model.resolve("expected.safetensors"))) {
       FloatTensor selected = expected.tensor("vision.selected");
-      float[][] pooled = scorer.poolVision(split(inputs.tensor("pixel_values")));
+      float[][] pooled = scorer.poolVision(images(scorer.config(), inputs.tensor("pixel_values")));
       int positions = (int) selected.shape()[1];
       int width = (int) selected.shape()[2];
       for (int image = 0; image < pooled.length; image++) {
@@ -134,15 +137,15 @@ class GoldenScorerTest {
         ScorerAdapter adapter = scorer.load(artifact);
         SafeTensors inputs = SafeTensors.open(golden.resolve("inputs.safetensors"));
         SafeTensors expected = SafeTensors.open(golden.resolve("expected.safetensors"))) {
-      List<float[]> pixels = split(inputs.tensor("pixel_values"));
+      List<ModelImage> images = images(scorer.config(), inputs.tensor("pixel_values"));
       for (boolean text : new boolean[] {false, true}) {
         String side = text ? "text" : "image";
         int soft = text ? adapter.softText() : adapter.softImage();
-        List<long[]> rows =
-            rows(inputs, side + ".input_ids", side + ".attention_mask").stream()
+        List<long[]> ids =
+            ids(inputs, side + ".input_ids", side + ".attention_mask").stream()
                 .map(row -> withSoftVectorsBeforeTheLast(row, soft))
                 .toList();
-        float[][] vectors = scorer.embedRows(adapter, text, rows, text ? null : pixels);
+        float[][] vectors = scorer.embedRows(adapter, rows(ids, text, !text), images);
         List<float[]> embeddings = split(expected.tensor(side + "_embedding"));
         for (int i = 0; i < vectors.length; i++) {
           assertArrayEquals(embeddings.get(i), vectors[i], TOLERANCE, side + " " + i);
@@ -168,11 +171,11 @@ class GoldenScorerTest {
         SafeTensors expected = SafeTensors.open(model.resolve("e2e_expected.safetensors"))) {
       for (JsonNode one : cases) {
         boolean text = one.get("image").isNull();
-        List<float[]> pixels = null;
+        List<ModelImage> images = List.of();
         if (!text) {
           Path file = model.resolve(one.get("image").asText());
-          pixels =
-              List.of(processor.pixels(decoder.decode(Files.readAllBytes(file), file.toString())));
+          images =
+              List.of(processor.process(decoder.decode(Files.readAllBytes(file), file.toString())));
         }
         long image = scorer.config().imageTokenId();
         int imageTokens = scorer.config().imageTokens();
@@ -180,7 +183,8 @@ class GoldenScorerTest {
             Arrays.stream(tokenizer.encodeWithSpecials(one.get("prompt").asText()))
                 .flatMap(id -> LongStream.generate(() -> id).limit(id == image ? imageTokens : 1))
                 .toArray();
-        float[] vector = scorer.embedRows(scorer.base(), text, List.of(ids), pixels)[0];
+        float[] vector =
+            scorer.embedRows(scorer.base(), rows(List.of(ids), text, !text), images)[0];
         String key = one.get("key").asText() + "/embedding";
         assertArrayEquals(expected.floats(key), vector, TOLERANCE, key);
         compared++;
@@ -221,7 +225,20 @@ class GoldenScorerTest {
     return longer;
   }
 
-  private static List<long[]> rows(SafeTensors inputs, String ids, String mask) {
+  /** Rows with one image each, or none. */
+  private static List<Row> rows(List<long[]> ids, boolean text, boolean images) {
+    return IntStream.range(0, ids.size())
+        .mapToObj(i -> Row.embedding(ids.get(i), text, images ? new int[] {i} : new int[0]))
+        .toList();
+  }
+
+  private static List<ModelImage> images(ModelConfig config, FloatTensor pixels) {
+    int side = config.vision().imageSize();
+    ImageGeometry geometry = ImageGeometry.whole(side, side, config.imageTokens());
+    return split(pixels).stream().map(image -> new ModelImage(geometry, image)).toList();
+  }
+
+  private static List<long[]> ids(SafeTensors inputs, String ids, String mask) {
     long[] values = inputs.longs(ids);
     long[] masks = inputs.longs(mask);
     int length = (int) inputs.info(ids).shape()[1];

@@ -7,6 +7,8 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.TextConfig;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import java.util.List;
 import java.util.Random;
 import java.util.SortedMap;
@@ -78,8 +80,10 @@ final class RandomAdapters {
     return new FloatTensor(new long[] {rows, columns}, data);
   }
 
-  static float[] pixels(ModelConfig model, long seed) {
+  static ModelImage image(ModelConfig model, long seed) {
     int side = model.vision().imageSize();
-    return tensor(new Random(seed), 3, side * side, 1).data();
+    return new ModelImage(
+        ImageGeometry.whole(side, side, model.imageTokens()),
+        tensor(new Random(seed), 3, side * side, 1).data());
   }
 }

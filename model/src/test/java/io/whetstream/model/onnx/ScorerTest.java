@@ -19,6 +19,9 @@ import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.FloatTensor;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.lvlm.Row;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -328,12 +331,13 @@ class ScorerTest {
       assertRefused("has 0 positions", () -> rows(adapter, new long[0]));
       assertRefused(
           "positions", () -> rows(adapter, new long[scorer.config().text().maxPositions() + 1]));
-      assertRefused("values", () -> scorer.embedImages(adapter, List.of(new float[7])));
+      ModelImage other = new ModelImage(ImageGeometry.whole(1, 2, 1), new float[6]);
+      assertRefused("has 1 x 2 pixels", () -> scorer.embedImages(adapter, List.of(other)));
     }
   }
 
   private void rows(ScorerAdapter adapter, long[] row) {
-    scorer.embedRows(adapter, true, List.of(row), null);
+    scorer.embedRows(adapter, List.of(Row.embedding(row, true)), List.of());
   }
 
   /** The ONNX Runtime of this build has no CUDA: asking for it says what to do. */
@@ -385,7 +389,8 @@ class ScorerTest {
   /** A row of zeros has no scale: dividing by it would spread what is not a number. */
   @Test
   void int8EmbedsAnImageWithoutContrast() {
-    float[] grey = new float[RandomAdapters.pixels(scorer.config(), 0).length];
+    ImageGeometry picture = RandomAdapters.image(scorer.config(), 0).geometry();
+    ModelImage grey = new ModelImage(picture, new float[picture.values()]);
     try (Scorer small = Scorer.open(model, options.withInt8(true));
         ScorerAdapter adapter = small.load(artifact(small, 1));
         ScorerAdapter exact = scorer.load(artifact(scorer, 1))) {
@@ -403,25 +408,25 @@ class ScorerTest {
 
   private void requireInt8Close(Path base, AdapterWeights weights) {
     List<String> captions = List.of("a red cross", "two blue stars above it", "a", "snow at night");
-    List<float[]> pixels = new ArrayList<>();
+    List<ModelImage> images = new ArrayList<>();
     for (int i = 0; i < 9; i++) {
-      pixels.add(RandomAdapters.pixels(scorer.config(), i));
+      images.add(RandomAdapters.image(scorer.config(), i));
     }
     try (Scorer large = Scorer.open(base, options);
         Scorer small = Scorer.open(base, options.withInt8(true));
         ScorerAdapter adapter = small.load(RandomAdapters.artifact(weights, small.baseDigest()));
         ScorerAdapter exact = large.load(RandomAdapters.artifact(weights, large.baseDigest()))) {
-      float[][] images = small.embedImages(adapter, pixels);
+      float[][] vectors = small.embedImages(adapter, images);
       float[][] texts = small.embedTexts(adapter, captions);
-      for (int i = 0; i < pixels.size(); i++) {
-        float[] alone = small.embedImages(adapter, pixels.subList(i, i + 1))[0];
-        assertArrayEquals(images[i], alone, 1e-6f, "neighbours change int8");
+      for (int i = 0; i < images.size(); i++) {
+        float[] alone = small.embedImages(adapter, images.subList(i, i + 1))[0];
+        assertArrayEquals(vectors[i], alone, 1e-6f, "neighbours change int8");
       }
       for (int i = 0; i < captions.size(); i++) {
         float[] alone = small.embedTexts(adapter, captions.subList(i, i + 1))[0];
         assertArrayEquals(texts[i], alone, 1e-6f, "neighbours change int8");
       }
-      requireClose(large.embedImages(exact, pixels), images);
+      requireClose(large.embedImages(exact, images), vectors);
       requireClose(large.embedTexts(exact, captions), texts);
     }
   }
@@ -444,17 +449,17 @@ class ScorerTest {
   @Test
   void allocatesNothingPerItemBeyondTheResult() {
     ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    List<float[]> pixels = new ArrayList<>();
-    List<long[]> rows = new ArrayList<>();
+    List<ModelImage> images = new ArrayList<>();
+    List<Row> rows = new ArrayList<>();
     for (int i = 0; i < 32; i++) {
-      pixels.add(RandomAdapters.pixels(scorer.config(), i));
-      rows.add(new long[] {1, 2, 3, 4 + i});
+      images.add(RandomAdapters.image(scorer.config(), i));
+      rows.add(Row.embedding(new long[] {1, 2, 3, 4 + i}, true));
     }
     Runnable[] calls = {
-      () -> scorer.embedImages(scorer.base(), pixels),
-      () -> scorer.embedImages(scorer.base(), pixels.subList(0, 2)),
-      () -> scorer.embedRows(scorer.base(), true, rows, null),
-      () -> scorer.embedRows(scorer.base(), true, rows.subList(0, 2), null),
+      () -> scorer.embedImages(scorer.base(), images),
+      () -> scorer.embedImages(scorer.base(), images.subList(0, 2)),
+      () -> scorer.embedRows(scorer.base(), rows, List.of()),
+      () -> scorer.embedRows(scorer.base(), rows.subList(0, 2), List.of()),
     };
     long[] bytes = new long[calls.length];
     for (int round = 0; round < 40; round++) {

@@ -13,6 +13,8 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.SafeTensors;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
@@ -106,11 +108,14 @@ class LoraGoldenTest {
       return (int) inputs.tensors().get("image.input_ids").shape()[0];
     }
 
-    List<float[]> pixels() {
+    List<ModelImage> images() {
       float[] all = inputs.floats("pixel_values");
       int size = all.length / pairs();
+      int side = model.config().vision().imageSize();
+      ImageGeometry picture = ImageGeometry.whole(side, side, model.config().imageTokens());
       return IntStream.range(0, pairs())
           .mapToObj(i -> Arrays.copyOfRange(all, i * size, (i + 1) * size))
+          .map(values -> new ModelImage(picture, values))
           .toList();
     }
 
@@ -129,11 +134,11 @@ class LoraGoldenTest {
       for (int i = 0; i < pairs(); i++) {
         long[] ids = ids("image", i);
         rows.add(
-            Row.embedding(insert(ids, ids.length - 1, weights.config().softImage()), i, false));
+            Row.embedding(insert(ids, ids.length - 1, weights.config().softImage()), false, i));
       }
       for (int i = 0; i < pairs(); i++) {
         long[] ids = ids("text", i);
-        rows.add(Row.embedding(insert(ids, ids.length - 1, weights.config().softText()), -1, true));
+        rows.add(Row.embedding(insert(ids, ids.length - 1, weights.config().softText()), true));
       }
       return rows;
     }
@@ -163,7 +168,7 @@ class LoraGoldenTest {
         for (int t = 0; t < targets.length; t++) {
           targets[t] = targets[t] < 0 ? -1 : targets[t];
         }
-        rows.add(new Row(ids, i, false, -1, targets, 0));
+        rows.add(new Row(ids, new int[] {i}, null, false, -1, targets, 0));
       }
       return rows;
     }
@@ -189,7 +194,7 @@ class LoraGoldenTest {
       }
       int[] image = contrastive ? IntStream.range(0, pairs).toArray() : new int[0];
       int[] text = contrastive ? IntStream.range(pairs, 2 * pairs).toArray() : new int[0];
-      return new TrainingBatch(rows, pixels(), image, text, new boolean[pairs * pairs]);
+      return new TrainingBatch(rows, images(), image, text, new boolean[pairs * pairs]);
     }
 
     TrainingConfig config(boolean trainScale, int chunk) {

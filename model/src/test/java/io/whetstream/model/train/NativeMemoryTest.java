@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.whetstream.model.Golden;
 import io.whetstream.model.NativeMemory;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
@@ -87,6 +89,7 @@ class NativeMemoryTest {
     List<PreparedPair> batch(int number) {
       Random random = new Random(number);
       int edge = model.config().vision().imageSize();
+      ImageGeometry picture = ImageGeometry.whole(edge, edge, model.config().imageTokens());
       List<PreparedPair> pairs = new ArrayList<>();
       for (int i = 0; i < 8; i++) {
         float[] pixels = new float[3 * edge * edge];
@@ -95,7 +98,7 @@ class NativeMemoryTest {
         }
         long[] ids = random.longs(6 + random.nextInt(6), 3, 200).toArray();
         String id = number + "-" + i;
-        pairs.add(new PreparedPair(id, pixels, ids, ids, id, id));
+        pairs.add(new PreparedPair(id, new ModelImage(picture, pixels), ids, ids, id, id));
       }
       return pairs;
     }

@@ -9,6 +9,8 @@ import io.whetstream.model.Golden;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
@@ -80,13 +82,14 @@ class StepEngineTest {
   private static TrainingBatch batch(ModelConfig config) {
     Random random = new Random(9);
     int edge = config.vision().imageSize();
-    List<float[]> pixels = new ArrayList<>();
+    ImageGeometry picture = ImageGeometry.whole(edge, edge, config.imageTokens());
+    List<ModelImage> images = new ArrayList<>();
     for (int i = 0; i < PAIRS - 1; i++) {
       float[] image = new float[3 * edge * edge];
       for (int j = 0; j < image.length; j++) {
         image[j] = (float) random.nextGaussian();
       }
-      pixels.add(image);
+      images.add(new ModelImage(picture, image));
     }
     List<Row> rows = new ArrayList<>();
     int[] imageRows = new int[PAIRS];
@@ -109,7 +112,13 @@ class StepEngineTest {
       imageRows[i] = rows.size();
       rows.add(
           new Row(
-              ids, Math.min(i, PAIRS - 2), false, prompt - 1, tail == 0 ? null : targets, 77L + i));
+              ids,
+              new int[] {Math.min(i, PAIRS - 2)},
+              null,
+              false,
+              prompt - 1,
+              tail == 0 ? null : targets,
+              77L + i));
       long[] caption = new long[4 + 3 * i];
       caption[0] = config.text().bosTokenId();
       for (int t = 1; t < caption.length - 2; t++) {
@@ -118,12 +127,12 @@ class StepEngineTest {
       caption[caption.length - 2] = -1;
       caption[caption.length - 1] = -2;
       textRows[i] = rows.size();
-      rows.add(new Row(caption, -1, true, caption.length - 1, null, 770L + i));
+      rows.add(Row.embedding(caption, true).withSeed(770L + i));
     }
     boolean[] excluded = new boolean[PAIRS * PAIRS];
     excluded[(PAIRS - 2) * PAIRS + PAIRS - 1] = true;
     excluded[(PAIRS - 1) * PAIRS + PAIRS - 2] = true;
-    return new TrainingBatch(rows, pixels, imageRows, textRows, excluded);
+    return new TrainingBatch(rows, images, imageRows, textRows, excluded);
   }
 
   private static StepEngine.Outcome gradient(TrainingConfig config, TrainingBatch batch) {
@@ -183,16 +192,10 @@ class StepEngineTest {
   @Test
   void cachedGradientsDifferWhenRandomnessIsNotReplayed() {
     TrainingBatch batch = batch(model.config());
-    List<Row> reseeded =
-        batch.rows().stream()
-            .map(
-                r ->
-                    new Row(
-                        r.ids(), r.image(), r.textSide(), r.readout(), r.targets(), r.seed() + 1))
-            .toList();
+    List<Row> reseeded = batch.rows().stream().map(row -> row.withSeed(row.seed() + 1)).toList();
     TrainingBatch other =
         new TrainingBatch(
-            reseeded, batch.pixels(), batch.imageRows(), batch.textRows(), batch.excluded());
+            reseeded, batch.images(), batch.imageRows(), batch.textRows(), batch.excluded());
     StepEngine.Outcome plain = gradient(config(0.3, 0, FalseNegatives.KEEP, 0), batch);
     StepEngine.Outcome cached = gradient(config(0.3, 0, FalseNegatives.KEEP, 2), other);
     assertTrue(relative(plain.gradient(), cached.gradient()) > 1e-2);
@@ -304,7 +307,7 @@ class StepEngineTest {
     AdapterLayout layout = new AdapterLayout(model.config(), config.adapter());
     TrainingBatch good = batch(model.config());
     TrainingBatch bad = batch(model.config());
-    bad.pixels().get(0)[0] = Float.NaN;
+    bad.images().get(0).pixels()[0] = Float.NaN;
     try (StepEngine engine = new StepEngine(model, layout, config, weights(layout))) {
       engine.step(good, 0);
       float[] before = engine.flat();

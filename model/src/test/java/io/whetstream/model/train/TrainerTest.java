@@ -11,6 +11,8 @@ import io.whetstream.model.Golden;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
@@ -70,6 +72,7 @@ class TrainerTest {
   private static List<PreparedPair> batch(int number, int pairs) {
     Random random = new Random(number);
     int edge = model.config().vision().imageSize();
+    ImageGeometry picture = ImageGeometry.whole(edge, edge, model.config().imageTokens());
     List<PreparedPair> batch = new ArrayList<>();
     for (int i = 0; i < pairs; i++) {
       float[] pixels = new float[3 * edge * edge];
@@ -82,7 +85,8 @@ class TrainerTest {
         longCaption = ids(random, 5);
       }
       String id = "pair-" + number + "-" + i;
-      batch.add(new PreparedPair(id, pixels, shortCaption, longCaption, id, id));
+      batch.add(
+          new PreparedPair(id, new ModelImage(picture, pixels), shortCaption, longCaption, id, id));
     }
     return batch;
   }
@@ -177,15 +181,15 @@ class TrainerTest {
   @Test
   void aFreshAdapterWithoutTrainingEmbedsAsTheBaseWithItsHandPrompt() {
     List<PreparedPair> pairs = batch(3, 4);
-    List<float[]> pixels = pairs.stream().map(PreparedPair::pixels).toList();
+    List<ModelImage> images = pairs.stream().map(PreparedPair::image).toList();
     AdapterConfig a = config().adapter();
     int words = tokenizer.encode("one word for it:").length;
     AdapterConfig asLong =
         new AdapterConfig(
             4, 8, false, 0, a.targetModules(), a.imageTemplate(), a.textTemplate(), words, words);
     try (Trainer trainer = Trainer.create(model, tokenizer, config().withAdapter(asLong))) {
-      float[][] base = trainer.embedImages(null, pixels);
-      float[][] fresh = trainer.embedImages(trainer.weights(), pixels);
+      float[][] base = trainer.embedImages(null, images);
+      float[][] fresh = trainer.embedImages(trainer.weights(), images);
       for (int i = 0; i < base.length; i++) {
         assertArrayEquals(base[i], fresh[i], 1e-6f);
       }
@@ -225,7 +229,25 @@ class TrainerTest {
 
   private static PreparedPair spelling(long[] ids) {
     PreparedPair any = batch(0, 1).get(0);
-    return new PreparedPair("spelling", any.pixels(), ids, ids, "image", "caption");
+    return new PreparedPair("spelling", any.image(), ids, ids, "image", "caption");
+  }
+
+  /** Without digests nobody knows whether two pictures are one, so each is its pair's own. */
+  @Test
+  void pairsWithoutImageDigestsAreTrainedOnTheirOwnPictures() {
+    List<PreparedPair> pairs = batch(4, 2);
+    List<PreparedPair> unknown =
+        pairs.stream()
+            .map(
+                p ->
+                    new PreparedPair(
+                        p.id(), p.image(), p.shortCaption(), p.longCaption(), null, null))
+            .toList();
+    try (Trainer known = Trainer.create(model, tokenizer, config());
+        Trainer trainer = Trainer.create(model, tokenizer, config())) {
+      assertEquals(known.step(pairs).lossContrastive(), trainer.step(unknown).lossContrastive());
+      assertEquals(known.weights().digest(), trainer.weights().digest());
+    }
   }
 
   @Test
@@ -234,7 +256,7 @@ class TrainerTest {
       trainer.step(batch(0, 6));
       String before = trainer.weights().digest();
       List<PreparedPair> bad = batch(1, 6);
-      bad.get(2).pixels()[0] = Float.POSITIVE_INFINITY;
+      bad.get(2).image().pixels()[0] = Float.POSITIVE_INFINITY;
       assertTrue(trainer.step(bad).skipped());
       assertEquals(1, trainer.stepNumber());
       assertEquals(before, trainer.weights().digest());

@@ -19,6 +19,7 @@ import io.whetstream.model.eval.Recall;
 import io.whetstream.model.eval.Retrieval;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
@@ -154,7 +155,7 @@ public final class JobLearning implements Callable<Integer> {
     private static PreparedPair unmasked(PreparedPair pair) {
       return new PreparedPair(
           pair.id(),
-          pair.pixels(),
+          pair.image(),
           pair.shortCaption(),
           pair.longCaption(),
           pair.imageDigest(),
@@ -407,11 +408,11 @@ public final class JobLearning implements Callable<Integer> {
       throws IOException {
     ImageProcessor images = ImageProcessor.open(base);
     ImageDecoder decoder = new ImageDecoder(40_000_000L);
-    List<float[]> pixels = new ArrayList<>();
+    List<ModelImage> pictures = new ArrayList<>();
     List<long[]> captions = new ArrayList<>();
     List<String> groups = new ArrayList<>();
     for (CaptionedImage line : fileHeldOut) {
-      pixels.add(images.pixels(decoder.decode(Files.readAllBytes(line.image()), line.id())));
+      pictures.add(images.process(decoder.decode(Files.readAllBytes(line.image()), line.id())));
       captions.add(tokenizer.encode(line.caption()));
       groups.add(line.group() == null ? line.id() : line.group());
     }
@@ -423,7 +424,7 @@ public final class JobLearning implements Callable<Integer> {
     for (int i = -1; i < adapters.size(); i++) {
       AdapterWeights weights = i < 0 ? null : registry.read(adapters.get(i).digest()).weights();
       float[][] left = embedder.embedTexts(weights, captions);
-      float[][] right = embedder.embedImages(weights, pixels);
+      float[][] right = embedder.embedImages(weights, pictures);
       Recall t2i = Retrieval.recall(left, right, group, group);
       Recall i2t = Retrieval.recall(right, left, group, group);
       System.out.println(

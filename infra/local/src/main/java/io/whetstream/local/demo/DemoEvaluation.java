@@ -5,6 +5,7 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.eval.Compositional;
 import io.whetstream.model.eval.Retrieval;
 import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
@@ -53,7 +54,7 @@ final class DemoEvaluation implements AutoCloseable {
   record BestPrompt(PromptTemplates prompts, double recallAt1) {}
 
   /** One look's held-out scenes, prepared once. */
-  private record Prepared(List<float[]> pixels, List<long[]> captions) {}
+  private record Prepared(List<ModelImage> images, List<long[]> captions) {}
 
   private final Checkpoint checkpoint;
   private final Lvlm model;
@@ -98,7 +99,7 @@ final class DemoEvaluation implements AutoCloseable {
     List<CompositionalItem> items = SceneSets.compositional(SEED, look, PER_KIND);
     Embedder embedder = embedder(PromptTemplates.defaults());
     float[][] images =
-        embedder.embedImages(adapter, items.stream().map(i -> pixels(i.scene())).toList());
+        embedder.embedImages(adapter, items.stream().map(i -> image(i.scene())).toList());
     float[][] positives =
         embedder.embedTexts(
             adapter, items.stream().map(i -> tokenizer.encode(i.positive().text())).toList());
@@ -126,7 +127,7 @@ final class DemoEvaluation implements AutoCloseable {
   private double recallAt1(AdapterWeights adapter, PromptTemplates prompts, SceneLook look) {
     Prepared set = prepared.computeIfAbsent(look.name(), name -> prepare(look));
     Embedder embedder = embedder(prompts);
-    float[][] images = embedder.embedImages(adapter, set.pixels());
+    float[][] images = embedder.embedImages(adapter, set.images());
     float[][] texts = embedder.embedTexts(adapter, set.captions());
     int[] each = IntStream.range(0, images.length).toArray();
     return (Retrieval.recall(texts, images, each, each).r1()
@@ -137,7 +138,7 @@ final class DemoEvaluation implements AutoCloseable {
   private Prepared prepare(SceneLook look) {
     List<Scene> scenes = SceneSets.retrieval(SEED, look, SCENES);
     return new Prepared(
-        scenes.stream().map(this::pixels).toList(),
+        scenes.stream().map(this::image).toList(),
         scenes.stream().map(s -> tokenizer.encode(Captioner.shortCaption(s))).toList());
   }
 
@@ -145,7 +146,7 @@ final class DemoEvaluation implements AutoCloseable {
     return new Embedder(model, tokenizer, prompts, CHUNK);
   }
 
-  private float[] pixels(Scene scene) {
-    return images.pixels(SceneRenderer.render(scene));
+  private ModelImage image(Scene scene) {
+    return images.process(SceneRenderer.render(scene));
   }
 }

@@ -9,6 +9,7 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.JniUtils;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.image.ModelImage;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -38,11 +39,11 @@ public final class Pretrainer implements AutoCloseable {
   /**
    * One line to learn.
    *
-   * @param pixels the processed image [3*S*S], or null for a line of text alone
+   * @param image null for a line of text alone
    * @param prompt ids that are given
    * @param text ids that are to be predicted, EOS after them
    */
-  public record Example(float[] pixels, long[] prompt, long[] text) {}
+  public record Example(ModelImage image, long[] prompt, long[] text) {}
 
   /**
    * A step's result.
@@ -145,10 +146,10 @@ public final class Pretrainer implements AutoCloseable {
   public Report step(List<Example> examples, double learningRate) {
     ModelConfig config = model.config();
     List<Row> rows = new ArrayList<>();
-    List<float[]> images = new ArrayList<>();
+    List<ModelImage> images = new ArrayList<>();
     for (Example example : examples) {
       rows.add(row(config, example));
-      images.add(example.pixels());
+      images.add(example.image());
     }
     List<Integer> order = new ArrayList<>();
     for (int i = 0; i < rows.size(); i++) {
@@ -203,25 +204,31 @@ public final class Pretrainer implements AutoCloseable {
   }
 
   private NDList arguments(
-      NDManager step, List<Integer> unit, List<Row> rows, List<float[]> images) {
-    int edge = model.config().vision().imageSize();
+      NDManager step, List<Integer> unit, List<Row> rows, List<ModelImage> images) {
     List<Row> unitRows = new ArrayList<>();
-    List<float[]> pixels = new ArrayList<>();
+    List<ModelImage> unitImages = new ArrayList<>();
     for (int i : unit) {
       Row row = rows.get(i);
-      int image = -1;
+      int[] own = {};
       if (images.get(i) != null) {
-        image = pixels.size();
-        pixels.add(images.get(i));
+        own = new int[] {unitImages.size()};
+        unitImages.add(images.get(i));
       }
-      unitRows.add(new Row(row.ids(), image, false, -1, row.targets(), 0));
+      unitRows.add(new Row(row.ids(), own, null, false, -1, row.targets(), 0));
     }
-    float[] all = new float[pixels.size() * 3 * edge * edge];
-    for (int i = 0; i < pixels.size(); i++) {
-      System.arraycopy(pixels.get(i), 0, all, i * 3 * edge * edge, 3 * edge * edge);
+    int edge = model.config().vision().imageSize();
+    // Features are made within the call, image by image: they have a gradient.
+    int[] counts = ImageFeatures.counts(unitImages);
+    int[] begins = new int[counts.length];
+    for (int i = 1; i < begins.length; i++) {
+      begins[i] = begins[i - 1] + counts[i - 1];
     }
-    NDList arguments = model.rowArrays(step, unitRows, 0, false);
-    arguments.add(step.create(all, new Shape(pixels.size(), 3, edge, edge)));
+    ImageFeatures features = new ImageFeatures(null, begins, counts);
+    NDList arguments = model.rowArrays(step, unitRows, features, 0, false);
+    arguments.add(
+        unitImages.isEmpty()
+            ? step.create(new float[0], new Shape(0, 3, edge, edge))
+            : model.pixels(step, unitImages));
     arguments.add(flat);
     arguments.add(shapes);
     arguments.add(scalars);
@@ -235,7 +242,7 @@ public final class Pretrainer implements AutoCloseable {
   }
 
   private static Row row(ModelConfig config, Example example) {
-    int imageTokens = example.pixels() == null ? 0 : config.imageTokens();
+    int imageTokens = example.image() == null ? 0 : example.image().tokens();
     int given = 1 + imageTokens + example.prompt().length;
     long[] ids = new long[given + example.text().length + 1];
     ids[0] = config.text().bosTokenId();
@@ -248,7 +255,7 @@ public final class Pretrainer implements AutoCloseable {
     for (int t = given - 1; t + 1 < ids.length; t++) {
       targets[t] = ids[t + 1];
     }
-    return new Row(ids, imageTokens > 0 ? 0 : -1, false, -1, targets, 0);
+    return new Row(ids, new int[0], null, false, -1, targets, 0);
   }
 
   /** All weights by their names in a Hugging Face checkpoint. */
