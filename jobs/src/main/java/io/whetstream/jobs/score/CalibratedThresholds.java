@@ -9,7 +9,9 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
  * Thresholds of all kinds under one adapter digest: its calibration, refined by what is sampled
@@ -24,6 +26,7 @@ final class CalibratedThresholds {
   private final Map<String, KindThresholds> byName = new HashMap<>();
   private final Map<MatchKind, KindThresholds> byKind = new EnumMap<>(MatchKind.class);
   private final Map<MatchKind, Map<Double, Float>> settled = new EnumMap<>(MatchKind.class);
+  private final Map<String, String> remarks = new HashMap<>();
   private long sampled;
   private long sampledAtSettling;
 
@@ -60,25 +63,55 @@ final class CalibratedThresholds {
     return null;
   }
 
-  /** Says that a query's rate is finer than the calibration supports; null if it is not. */
+  /** Says that a query's rate is finer than any that can be given; null if it is not. */
   String tooFine(WatchedQuery query) {
     if (query.maxFalsePositiveRate() == null) {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
       KindThresholds known = byKind.get(kind);
-      if (!known.supports(query.maxFalsePositiveRate())) {
+      double rate = query.maxFalsePositiveRate();
+      if (!known.supports(rate) && !known.extrapolates(rate)) {
         return "maxFalsePositiveRate "
-            + query.maxFalsePositiveRate()
+            + rate
             + " is finer than the calibration of "
             + name(kind)
             + " under adapter "
             + version
             + " supports; the finest is "
-            + offered(known.finestRate());
+            + offered(known.finestGiven());
       }
     }
     return null;
+  }
+
+  /** What has to be said about the thresholds of a query that is not {@link #missing} one. */
+  String note(WatchedQuery query) {
+    if (query.maxFalsePositiveRate() == null) {
+      return "";
+    }
+    String tooFine = tooFine(query);
+    if (tooFine != null) {
+      return tooFine + ", which is used";
+    }
+    List<String> notes = new ArrayList<>();
+    for (MatchKind kind : query.kinds().stream().sorted().toList()) {
+      KindThresholds known = byKind.get(kind);
+      double rate = query.maxFalsePositiveRate();
+      if (!known.supports(rate)) {
+        notes.add(
+            String.format(
+                Locale.ROOT,
+                "%s: fewer than were measured, so the threshold is extrapolated, +- %.3f (95 %%)",
+                name(kind),
+                known.uncertainty(rate)));
+      }
+      String remark = remarks.getOrDefault(name(kind), "");
+      if (!remark.isEmpty()) {
+        notes.add(name(kind) + ": " + remark);
+      }
+    }
+    return notes.stream().distinct().collect(Collectors.joining("; "));
   }
 
   /** A rate in few digits, rounded up: what is offered must be supported. */
@@ -129,12 +162,32 @@ final class CalibratedThresholds {
 
   /** Whether enough was sampled since the last {@link #settle} to look again. */
   boolean isDue() {
-    return sampled - sampledAtSettling >= Math.max(SETTLE_SAMPLES, sampledAtSettling / 10);
+    return sampled - sampledAtSettling >= SETTLE_SAMPLES;
   }
 
-  /** Lets coming thresholds take all samples into account. */
-  void settle() {
+  /**
+   * Lets coming thresholds take all samples into account.
+   *
+   * @return whether there is something else to say about them than before
+   */
+  boolean settle() {
     sampledAtSettling = sampled;
     settled.clear();
+    boolean news = false;
+    for (Map.Entry<String, KindThresholds> each : byName.entrySet()) {
+      each.getValue().settle();
+      String before = remarks.getOrDefault(each.getKey(), "");
+      String now = each.getValue().remark(before);
+      news |= !now.equals(before);
+      remarks.put(each.getKey(), now);
+    }
+    return news;
+  }
+
+  /** By kind, the share of recent live scores above the calibrated 99.9 % quantile. */
+  Map<String, Double> sharesAboveCalibration() {
+    Map<String, Double> shares = new HashMap<>();
+    byName.forEach((kind, known) -> shares.put(kind, known.shareAboveCalibration()));
+    return shares;
   }
 }

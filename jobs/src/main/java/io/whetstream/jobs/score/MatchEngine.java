@@ -116,6 +116,7 @@ public final class MatchEngine implements AutoCloseable {
 
   private AdapterVectors serving;
   private CalibratedThresholds thresholds;
+  private volatile Map<String, Double> liveShares = Map.of();
 
   /**
    * @param spill vectors from before a restart, or null
@@ -217,12 +218,7 @@ public final class MatchEngine implements AutoCloseable {
     table.leave(old, false);
     events.flipped(old.version(), serving.version(), nanos);
     lost.forEach(this::answerMissing);
-    for (Watchlist.Entry entry : watchlist.active()) {
-      String tooFine = thresholds.tooFine(entry.query());
-      if (tooFine != null || !entry.note().isEmpty()) {
-        answerAccepted(entry, tooFine);
-      }
-    }
+    answerNews();
   }
 
   // ---- queries
@@ -312,16 +308,26 @@ public final class MatchEngine implements AutoCloseable {
       return;
     }
     watchlist.activate(entry, thresholds);
-    answerAccepted(entry, tooFine);
+    answerAccepted(entry);
   }
 
   private void answerMissing(Watchlist.Entry entry) {
     events.queryRefused(entry.query(), thresholds.missing(entry.query()));
   }
 
-  private void answerAccepted(Watchlist.Entry entry, String tooFine) {
-    entry.accepted(tooFine == null ? "" : tooFine + ", which is used");
-    events.queryAccepted(entry.query(), entry.thresholds(), entry.note());
+  private void answerAccepted(Watchlist.Entry entry) {
+    String note = thresholds.note(entry.query());
+    entry.accepted(note);
+    events.queryAccepted(entry.query(), entry.thresholds(), note);
+  }
+
+  /** Answers the queries of which something else is true than was said. */
+  private void answerNews() {
+    for (Watchlist.Entry entry : watchlist.active()) {
+      if (entry.isNews(thresholds.note(entry.query()))) {
+        answerAccepted(entry);
+      }
+    }
   }
 
   // ---- thresholds
@@ -334,7 +340,25 @@ public final class MatchEngine implements AutoCloseable {
   /** Goes on with sketches from a checkpoint; those of other digests are left out. */
   void merge(List<SketchState> sketches) {
     sketches.forEach(thresholds::merge);
+    settle();
+  }
+
+  /** Takes live scores into account, at once for all queries. */
+  private void settle() {
+    boolean news = thresholds.settle();
+    liveShares = thresholds.sharesAboveCalibration();
     watchlist.refresh(thresholds);
+    if (news) {
+      answerNews();
+    }
+  }
+
+  /**
+   * By kind, the share of recent live scores above the calibrated 99.9 % quantile. Any thread may
+   * ask.
+   */
+  Map<String, Double> liveShares() {
+    return liveShares;
   }
 
   // ---- work between micro-batches
@@ -353,16 +377,17 @@ public final class MatchEngine implements AutoCloseable {
     if (next != null) {
       flip(next);
     }
-    if (thresholds.isDue()) {
-      watchlist.refresh(thresholds);
-    }
   }
 
   // ---- matching
 
   /** Compares a micro-batch of at most {@code batchSize} items with the watchlist. */
   public Outcome match(List<Prepared> items) {
-    return matcher.match(serving, thresholds, items);
+    Outcome outcome = matcher.match(serving, thresholds, items);
+    if (thresholds.isDue()) {
+      settle();
+    }
+    return outcome;
   }
 
   /** The score that decides: summed in double, so that it does not depend on the batch's shape. */

@@ -3,6 +3,7 @@ package io.whetstream.jobs.score;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.Embedding;
 import io.whetstream.connectors.records.Item;
+import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.types.Read;
@@ -11,6 +12,7 @@ import io.whetstream.model.image.ModelImage;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -153,6 +155,14 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     control = new ControlInput(job, parts, shared, first, counters);
     group.gauge("watchlistQueries", () -> control.engine().activeQueries());
     group.gauge("watchlistBytes", () -> shared.table().bytes());
+    for (String kind :
+        Arrays.stream(MatchKind.values()).map(CalibratedThresholds::name).distinct().toList()) {
+      group
+          .addGroup("kind", kind)
+          .gauge(
+              "liveShareAboveCalibration",
+              () -> control.engine().liveShares().getOrDefault(kind, 0.0));
+    }
     new MatcherStartUp(job, parts, restored, control).run(readFirst);
     restored = null;
     List<SketchState> kept = new ArrayList<>();

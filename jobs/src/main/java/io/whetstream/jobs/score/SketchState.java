@@ -20,7 +20,7 @@ import java.io.UncheckedIOException;
 record SketchState(String digest, String kind, byte[] sketch) {
   private static final int VERSION = 2;
 
-  /** It had texts of at most 65,535 bytes. */
+  /** It had one sketch, and texts of at most 65,535 bytes. */
   private static final int SHORT_TEXTS = 1;
 
   byte[] toBytes() {
@@ -43,7 +43,9 @@ record SketchState(String digest, String kind, byte[] sketch) {
       StateVersion.require("a sketch of live scores", version, SHORT_TEXTS, VERSION);
       String digest = version == SHORT_TEXTS ? in.readUTF() : StateText.read(in);
       String kind = version == SHORT_TEXTS ? in.readUTF() : StateText.read(in);
-      return new SketchState(digest, kind, in.readNBytes(in.readInt()));
+      byte[] sketch = in.readNBytes(in.readInt());
+      return new SketchState(
+          digest, kind, version == SHORT_TEXTS ? KindThresholds.ofOneSketch(sketch) : sketch);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

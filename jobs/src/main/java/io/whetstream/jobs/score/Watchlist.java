@@ -37,8 +37,10 @@ final class Watchlist implements AutoCloseable {
     /** Once accepted it stays under adapters that support its rate less finely, which is said. */
     private boolean accepted;
 
-    /** What was said about its rate when it was last answered. */
+    /** The note and the thresholds it was last answered with. */
     private String note = "";
+
+    private float[] said;
 
     private Entry(
         WatchedQuery query, boolean accepted, int textRow, int imageRow, int[] unlikeRows) {
@@ -93,14 +95,16 @@ final class Watchlist implements AutoCloseable {
       return accepted;
     }
 
-    String note() {
-      return note;
-    }
-
-    /** It is being answered as accepted. */
+    /** It is being answered as accepted, with the thresholds it has. */
     void accepted(String with) {
       accepted = true;
       note = with;
+      said = thresholds.clone();
+    }
+
+    /** Whether it would be answered otherwise than it was last. */
+    boolean isNews(String noteNow) {
+      return !noteNow.equals(note) || !Arrays.equals(said, thresholds);
     }
 
     private void set(CalibratedThresholds from) {
@@ -391,7 +395,6 @@ final class Watchlist implements AutoCloseable {
    * @return queries that have none any more and are compared no longer
    */
   List<Entry> refresh(CalibratedThresholds thresholds) {
-    thresholds.settle();
     rows.values().forEach(Rows::clearMinimum);
     List<Entry> lost = new ArrayList<>();
     for (Entry entry : active.values()) {

@@ -185,7 +185,8 @@ class SavepointCompatibilityTest extends RealScoreJob {
                 new AdapterVersion(0, 1, expected.adapter()), null, null, Map.of(), Map.of())
             .toBytes();
     // Up to the end of the digest, every subtask's state begins like this.
-    byte[] beginning = Arrays.copyOf(state, 2 + 2 * Long.BYTES + 2 + expected.adapter().length());
+    byte[] beginning =
+        Arrays.copyOf(state, 2 + 2 * Long.BYTES + Integer.BYTES + expected.adapter().length());
     int unknown = MatcherState.VERSION + 1;
     assertTrue(replaceFirstByte(changed, beginning, (byte) unknown) > 0);
     topics(expected.prefix());
@@ -205,7 +206,7 @@ class SavepointCompatibilityTest extends RealScoreJob {
         refusal.contains(
             "the matcher's state has version "
                 + unknown
-                + ", this release reads "
+                + ", this release reads 1 to "
                 + MatcherState.VERSION
                 + "; restore with the release that wrote it"),
         refusal);

@@ -1,6 +1,5 @@
 package io.whetstream.model.image;
 
-import com.twelvemonkeys.imageio.plugins.webp.WebPImageReaderSpi;
 import io.whetstream.model.BadInputException;
 import java.awt.image.BufferedImage;
 import java.awt.image.IndexColorModel;
@@ -16,9 +15,10 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /**
  * Decodes JPEG, PNG, WebP, GIF (first frame) and BMP to 8-bit RGB as Hugging Face's {@code
- * load_image} does with Pillow: the EXIF orientation is applied, colour profiles are ignored, and
- * alpha is dropped, not composited. Samples of 16 bits keep their high byte (Pillow does so for
- * colour; its greyscale of 16 bits saturates instead, which is not imitated).
+ * load_image} does with Pillow: the orientation in EXIF or XMP is applied, colour profiles are
+ * ignored, and alpha is dropped, not composited. Pixels count: what is wrong with a picture's
+ * annotations does not make it a bad one. Samples of 16 bits keep their high byte (Pillow does so
+ * for colour; its greyscale of 16 bits saturates instead, which is not imitated).
  *
  * <p>The size is taken from the header and checked before anything is decoded. Safe for use by
  * several threads.
@@ -84,25 +84,22 @@ public final class ImageDecoder {
   private RgbImage jpeg(byte[] encoded) throws IOException {
     JpegFile file = JpegFile.parse(encoded);
     check(file.width(), file.height());
-    return Orientation.of(file.exif()).apply(file.toRgb());
+    return file.orientation().apply(file.toRgb());
   }
 
   private RgbImage png(byte[] encoded) throws IOException {
     PngFile file = PngFile.parse(encoded);
     check(file.width(), file.height());
-    return Orientation.of(file.exif()).apply(toRgb(read(reader("png"), encoded)));
+    return file.orientation().apply(toRgb(read(reader("png"), file.bare())));
   }
 
   private RgbImage webp(byte[] encoded) throws IOException {
     WebpFile file = WebpFile.parse(encoded);
     check(file.width(), file.height());
     check(file.frameWidth(), file.frameHeight());
-    RgbImage frame =
-        file.lossless()
-            ? toRgb(read(new WebPImageReaderSpi().createReaderInstance(null), file.frame()))
-            : Vp8Picture.decode(file.frame(), file.frameWidth(), file.frameHeight());
-    RgbImage whole = place(frame, file.left(), file.top(), file.width(), file.height(), 0);
-    return Orientation.of(file.exif()).apply(whole);
+    RgbImage whole =
+        place(file.decodeFrame(), file.left(), file.top(), file.width(), file.height(), 0);
+    return Orientation.of(file.exif(), file.xmp()).apply(whole);
   }
 
   private RgbImage gif(byte[] encoded) throws IOException {
@@ -127,7 +124,7 @@ public final class ImageDecoder {
 
   private RgbImage bmp(byte[] encoded) throws IOException {
     ImageReader reader = reader("bmp");
-    try (ImageInputStream in = open(encoded)) {
+    try (ImageInputStream in = open(BmpFile.repaired(encoded))) {
       reader.setInput(in, true, true);
       check(reader.getWidth(0), reader.getHeight(0));
       return toRgb(readChecked(reader));
@@ -178,7 +175,7 @@ public final class ImageDecoder {
             });
   }
 
-  private static RgbImage toRgb(BufferedImage image) {
+  static RgbImage toRgb(BufferedImage image) {
     int width = image.getWidth();
     int height = image.getHeight();
     byte[] rgb = new byte[3 * width * height];

@@ -15,6 +15,8 @@ import javax.imageio.stream.ImageInputStream;
  */
 final class JpegFile {
   private static final byte[] EXIF = "Exif\0\0".getBytes(StandardCharsets.ISO_8859_1);
+  private static final byte[] XMP =
+      "http://ns.adobe.com/xap/1.0/\0".getBytes(StandardCharsets.ISO_8859_1);
   private static final byte[] JFIF = "JFIF\0".getBytes(StandardCharsets.ISO_8859_1);
   private static final byte[] ADOBE = "Adobe".getBytes(StandardCharsets.ISO_8859_1);
 
@@ -24,7 +26,8 @@ final class JpegFile {
   private byte[] componentIds = {};
   private boolean jfif;
   private int adobeTransform = -1;
-  private byte[] exif;
+  private final ByteArrayOutputStream exif = new ByteArrayOutputStream();
+  private byte[] xmp;
 
   private JpegFile() {}
 
@@ -33,12 +36,15 @@ final class JpegFile {
     file.bare.write(bytes, 0, 2);
     int at = 2;
     while (at + 4 <= bytes.length) {
-      if ((bytes[at] & 0xff) != 0xff) {
-        throw new BadImage("not a JPEG file: no marker at byte " + at);
-      }
       int marker = bytes[at + 1] & 0xff;
-      if (marker == 0xff) {
+      // What lies between segments is passed over, as libjpeg does, and so are markers that stand
+      // alone.
+      if ((bytes[at] & 0xff) != 0xff || marker == 0xff) {
         at++;
+        continue;
+      }
+      if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+        at += 2;
         continue;
       }
       int length = ((bytes[at + 2] & 0xff) << 8) | (bytes[at + 3] & 0xff);
@@ -79,8 +85,11 @@ final class JpegFile {
     }
     if (marker == 0xe0) {
       jfif |= startsWith(data, JFIF);
-    } else if (marker == 0xe1 && exif == null && startsWith(data, EXIF)) {
-      exif = Arrays.copyOfRange(data, EXIF.length, data.length);
+    } else if (marker == 0xe1 && startsWith(data, EXIF)) {
+      // What is too long for one segment goes on in the next.
+      exif.write(data, EXIF.length, data.length - EXIF.length);
+    } else if (marker == 0xe1 && startsWith(data, XMP)) {
+      xmp = Arrays.copyOfRange(data, XMP.length, data.length);
     } else if (marker == 0xee && startsWith(data, ADOBE) && data.length >= 12) {
       adobeTransform = data[11] & 0xff;
     }
@@ -100,8 +109,8 @@ final class JpegFile {
     return height;
   }
 
-  byte[] exif() {
-    return exif;
+  Orientation orientation() {
+    return Orientation.of(exif.toByteArray(), xmp);
   }
 
   /**

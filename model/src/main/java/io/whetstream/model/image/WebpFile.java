@@ -1,13 +1,19 @@
 package io.whetstream.model.image;
 
+import com.luciad.imageio.webp.WebPImageReaderSpi;
+import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import javax.imageio.ImageReader;
+import javax.imageio.stream.ImageInputStream;
 
 /**
- * A WebP file taken apart: its first frame without alpha, profile and annotations.
+ * A WebP file taken apart: its first frame without alpha, profile and annotations, which libwebp
+ * decodes.
  *
  * @param width of the canvas
  * @param height of the canvas
@@ -15,9 +21,9 @@ import java.util.Arrays;
  * @param top where the frame lies on the canvas
  * @param frameWidth of the frame
  * @param frameHeight of the frame
- * @param lossless whether the frame is VP8L, else VP8
- * @param frame the content of a VP8 chunk, or a WebP file of one VP8L chunk
+ * @param frame a WebP file of one VP8 or VP8L chunk
  * @param exif content of the EXIF chunk, or null
+ * @param xmp content of the XMP chunk, or null
  */
 @SuppressWarnings("ArrayRecordComponent") // Never compared.
 record WebpFile(
@@ -27,15 +33,41 @@ record WebpFile(
     int top,
     int frameWidth,
     int frameHeight,
-    boolean lossless,
     byte[] frame,
-    byte[] exif) {
+    byte[] exif,
+    byte[] xmp) {
 
   static WebpFile parse(byte[] bytes) {
     return new Parser(bytes).parse();
   }
 
+  /**
+   * Decodes the frame. The binding knows no size limit: the size is to be checked before.
+   *
+   * @throws BadImage if it is damaged or truncated
+   */
+  RgbImage decodeFrame() throws IOException {
+    ImageReader reader = new WebPImageReaderSpi().createReaderInstance(null);
+    BufferedImage image;
+    try (ImageInputStream in = ImageDecoder.open(frame)) {
+      reader.setInput(in, true, true);
+      if (reader.getWidth(0) != frameWidth || reader.getHeight(0) != frameHeight) {
+        throw new BadImage("the WebP file contradicts itself about its size");
+      }
+      image = reader.read(0);
+    } finally {
+      reader.dispose();
+    }
+    if (image.getWidth() != frameWidth || image.getHeight() != frameHeight) {
+      throw new BadImage("the WebP file contradicts itself about its size");
+    }
+    return ImageDecoder.toRgb(image);
+  }
+
   private static final class Parser {
+    private static final int XMP_FEATURE = 0x04;
+    private static final int EXIF_FEATURE = 0x08;
+
     private final ByteBuffer in;
     private int width;
     private int height;
@@ -43,9 +75,10 @@ record WebpFile(
     private int top;
     private int frameWidth;
     private int frameHeight;
-    private boolean lossless;
     private byte[] frame;
     private byte[] exif;
+    private byte[] xmp;
+    private int features;
 
     Parser(byte[] bytes) {
       in = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
@@ -67,9 +100,9 @@ record WebpFile(
           top,
           frameWidth,
           frameHeight,
-          lossless,
           frame,
-          exif);
+          exif,
+          xmp);
     }
 
     private void chunks(int from, int to) {
@@ -84,6 +117,7 @@ record WebpFile(
         switch (type) {
           case "VP8X" -> {
             require(length, 10);
+            features = in.get(data);
             width = 1 + int24(data + 4);
             height = 1 + int24(data + 7);
           }
@@ -97,23 +131,23 @@ record WebpFile(
           }
           case "VP8 ", "VP8L" -> {
             if (frame == null) {
-              lossless = type.equals("VP8L");
-              bitstream(at, data, length);
+              bitstream(type.equals("VP8L"), at, data, length);
             }
           }
-          case "EXIF" -> {
-            exif = Arrays.copyOfRange(in.array(), data, data + length);
-            if (length > 6 && exif[0] == 'E' && exif[1] == 'x') {
-              exif = Arrays.copyOfRange(exif, 6, length);
-            }
-          }
+          case "EXIF" -> exif = annotation(EXIF_FEATURE, data, length);
+          case "XMP " -> xmp = annotation(XMP_FEATURE, data, length);
           default -> {}
         }
         at = data + length + (length & 1);
       }
     }
 
-    private void bitstream(int at, int data, int length) {
+    /** Content of a chunk that the file says it has; libwebp does not see others. */
+    private byte[] annotation(int feature, int data, int length) {
+      return (features & feature) == 0 ? null : Arrays.copyOfRange(in.array(), data, data + length);
+    }
+
+    private void bitstream(boolean lossless, int at, int data, int length) {
       require(length, 10);
       if (lossless) {
         int bits = in.getInt(data + 1);
@@ -122,8 +156,6 @@ record WebpFile(
       } else {
         frameWidth = in.getShort(data + 6) & 0x3fff;
         frameHeight = in.getShort(data + 8) & 0x3fff;
-        frame = Arrays.copyOfRange(in.array(), data, data + length);
-        return;
       }
       ByteArrayOutputStream out = new ByteArrayOutputStream();
       int padded = length + (length & 1);

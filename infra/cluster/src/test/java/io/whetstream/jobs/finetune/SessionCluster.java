@@ -292,15 +292,35 @@ final class SessionCluster implements AutoCloseable {
         mainAndArgs);
   }
 
-  /** Waits for a checkpoint of a job that begins after this call. */
+  /**
+   * Waits until all tasks of a job run and it has completed a checkpoint that began after this call.
+   * Flink's answers may be seconds old, and its counts go on over a restart of the job; a time of
+   * beginning cannot be from before.
+   */
   void awaitNextCheckpoint(String job) throws Exception {
-    // The one that completes first may have begun before.
-    long enough = completedCheckpoints(job) + 2;
-    await("a checkpoint", UP, () -> completedCheckpoints(job) >= enough);
+    long called = System.currentTimeMillis();
+    await(
+        "a checkpoint begun after " + called,
+        UP,
+        () ->
+            rest("/jobs/" + job + "/checkpoints")
+                    .at("/latest/completed/trigger_timestamp")
+                    .asLong()
+                > called);
+    await("all tasks running", UP, () -> runs(job));
   }
 
-  private long completedCheckpoints(String job) throws IOException {
-    return rest("/jobs/" + job + "/checkpoints").path("counts").path("completed").asLong();
+  private boolean runs(String job) throws IOException {
+    JsonNode answer = rest("/jobs/" + job);
+    if (!answer.path("state").asText().equals("RUNNING")) {
+      return false;
+    }
+    for (JsonNode vertex : answer.path("vertices")) {
+      if (vertex.at("/tasks/RUNNING").asInt() != vertex.path("parallelism").asInt()) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** The native libraries and what loads them, as they are put into {@code lib/}. */
