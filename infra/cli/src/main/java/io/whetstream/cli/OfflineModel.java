@@ -85,16 +85,12 @@ final class OfflineModel implements AutoCloseable {
       return artifact;
     }
     AdapterConfig complete =
-        new AdapterConfig(
-            c.rank(),
-            c.alpha(),
-            c.rsLora(),
-            c.dropout(),
-            c.targetModules(),
-            c.imageTemplate() == null ? prompts.image() : c.imageTemplate(),
-            c.textTemplate() == null ? prompts.text() : c.textTemplate(),
-            c.softImage(),
-            c.softText());
+        SequenceBuilder.settled(
+            tokenizer,
+            config(),
+            c.withPrompts(
+                c.imageTemplate() == null ? prompts.image() : c.imageTemplate(),
+                c.textTemplate() == null ? prompts.text() : c.textTemplate()));
     AdapterWeights prompted =
         new AdapterWeights(
             complete,
@@ -110,12 +106,7 @@ final class OfflineModel implements AutoCloseable {
   SequenceBuilder sequences(AdapterWeights adapter, PromptTemplates basePrompts) {
     return adapter == null
         ? new SequenceBuilder(tokenizer, config(), basePrompts, 0, 0)
-        : new SequenceBuilder(
-            tokenizer,
-            config(),
-            new PromptTemplates(adapter.config().imageTemplate(), adapter.config().textTemplate()),
-            adapter.config().softImage(),
-            adapter.config().softText());
+        : SequenceBuilder.of(tokenizer, config(), adapter.config());
   }
 
   @Override

@@ -6,7 +6,6 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Flops;
-import io.whetstream.model.lvlm.PromptTemplates;
 import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.lvlm.SequenceBuilder;
 import io.whetstream.model.train.TrainingConfig;
@@ -73,13 +72,7 @@ final class PlanCommand implements Callable<Integer> {
       TrainingConfig config = training.config(1);
       AdapterConfig adapter = config.adapter();
       AdapterLayout layout = new AdapterLayout(base.config(), adapter);
-      SequenceBuilder sequences =
-          new SequenceBuilder(
-              base.tokenizer(),
-              base.config(),
-              new PromptTemplates(adapter.imageTemplate(), adapter.textTemplate()),
-              adapter.softImage(),
-              adapter.softText());
+      SequenceBuilder sequences = SequenceBuilder.of(base.tokenizer(), base.config(), adapter);
       int side = base.processor().side();
       ImageGeometry picture = base.processor().geometry(side, side);
       List<Row> rows = rows(sequences, picture);

@@ -10,6 +10,7 @@ import io.whetstream.jobs.config.KafkaSettings;
 import io.whetstream.jobs.config.RegistrySettings;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.PromptEncoding;
 import io.whetstream.model.lvlm.PromptTemplates;
 import io.whetstream.model.train.TrainingConfig;
 import java.io.Serializable;
@@ -52,6 +53,7 @@ public record FineTuneConfig(
    * @param targetModules suffixes of the decoder's linear modules, or one regular expression
    * @param imagePrompt template; words in brackets become soft vectors that start from them
    * @param softImage number of soft vectors after the image
+   * @param promptEncoding how the templates become token ids
    */
   public record AdapterSettings(
       int rank,
@@ -62,7 +64,8 @@ public record FineTuneConfig(
       String imagePrompt,
       String textPrompt,
       int softImage,
-      int softText)
+      int softText,
+      PromptEncoding promptEncoding)
       implements Serializable {
     public AdapterSettings {
       Checks.atLeast("adapter.rank", rank, 0);
@@ -83,7 +86,8 @@ public record FineTuneConfig(
           config.imageTemplate(),
           config.textTemplate(),
           config.softImage(),
-          config.softText());
+          config.softText(),
+          config.promptEncoding());
     }
 
     AdapterConfig toConfig() {
@@ -96,11 +100,12 @@ public record FineTuneConfig(
           imagePrompt,
           textPrompt,
           softImage,
-          softText);
+          softText,
+          promptEncoding);
     }
 
     PromptTemplates prompts() {
-      return new PromptTemplates(imagePrompt, textPrompt);
+      return new PromptTemplates(imagePrompt, textPrompt, promptEncoding);
     }
   }
 

@@ -57,9 +57,11 @@ final class TrainingFingerprint {
             new Settings(config.adapter(), config.training(), config.heldOut().share()))
         .forEach(values::put);
     values.put("heldOut.share", values.remove("heldOutShare"));
-    // Neither changes what a step computes.
+    // Neither of two changes what a step computes.
     values.remove("training.chunk");
     values.remove("training.resetOptimizer");
+    // The trainer's own state tells whether the prompts are other ones; most are the same in both.
+    values.remove("adapter.promptEncoding");
     return values;
   }
 }

@@ -1,6 +1,8 @@
 package io.whetstream.model.adapter;
 
+import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonPropertyOrder;
 import io.whetstream.model.BadInputException;
 import java.util.List;
@@ -22,6 +24,7 @@ import java.util.regex.PatternSyntaxException;
  * @param textTemplate prompt template of the text side, null likewise
  * @param softImage number of soft vectors on the image side, 0 for none
  * @param softText number of soft vectors on the text side, 0 for none
+ * @param promptEncoding how the templates become token ids
  */
 @JsonPropertyOrder({
   "rank",
@@ -32,7 +35,8 @@ import java.util.regex.PatternSyntaxException;
   "imageTemplate",
   "textTemplate",
   "softImage",
-  "softText"
+  "softText",
+  "promptEncoding"
 })
 @JsonIgnoreProperties(ignoreUnknown = true)
 public record AdapterConfig(
@@ -44,7 +48,9 @@ public record AdapterConfig(
     String imageTemplate,
     String textTemplate,
     int softImage,
-    int softText) {
+    int softText,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = AdapterConfig.FirstRelease.class)
+        PromptEncoding promptEncoding) {
   /** The decoder's linear modules, in the order of their use: what LoRA can stand beside. */
   public static final List<String> MODULES =
       List.of(
@@ -58,7 +64,46 @@ public record AdapterConfig(
 
   private static final Pattern PLAIN_NAME = Pattern.compile("[A-Za-z0-9_.]+");
 
+  /** Leaves out of a manifest what manifests of the first release do not say. */
+  static final class FirstRelease {
+    @Override
+    public boolean equals(Object value) {
+      return value == null || value == PromptEncoding.PIECES;
+    }
+
+    @Override
+    public int hashCode() {
+      return 0;
+    }
+  }
+
+  /** An adapter whose prompts are encoded as a whole, as those of new adapters are. */
+  public AdapterConfig(
+      int rank,
+      double alpha,
+      boolean rsLora,
+      double dropout,
+      List<String> targetModules,
+      String imageTemplate,
+      String textTemplate,
+      int softImage,
+      int softText) {
+    this(
+        rank,
+        alpha,
+        rsLora,
+        dropout,
+        targetModules,
+        imageTemplate,
+        textTemplate,
+        softImage,
+        softText,
+        PromptEncoding.WHOLE);
+  }
+
+  @JsonCreator
   public AdapterConfig {
+    promptEncoding = promptEncoding == null ? PromptEncoding.PIECES : promptEncoding;
     targetModules = targetModules == null ? List.of() : List.copyOf(targetModules);
     if (rank < 0 || rank > 4096) {
       throw new BadInputException("adapter rank must be between 0 and 4096, not " + rank);
@@ -84,6 +129,27 @@ public record AdapterConfig(
             "target_modules is not a regular expression: " + targetModules.get(0), e);
       }
     }
+  }
+
+  /** The same adapter with prompts encoded in another way. */
+  public AdapterConfig withPromptEncoding(PromptEncoding other) {
+    return new AdapterConfig(
+        rank,
+        alpha,
+        rsLora,
+        dropout,
+        targetModules,
+        imageTemplate,
+        textTemplate,
+        softImage,
+        softText,
+        other);
+  }
+
+  /** The same adapter with other templates, encoded as a whole. */
+  public AdapterConfig withPrompts(String image, String text) {
+    return new AdapterConfig(
+        rank, alpha, rsLora, dropout, targetModules, image, text, softImage, softText);
   }
 
   /**
@@ -137,6 +203,7 @@ public record AdapterConfig(
         + softImage
         + ", softText="
         + softText
+        + (promptEncoding == PromptEncoding.PIECES ? "" : ", promptEncoding=" + promptEncoding)
         + "]";
   }
 

@@ -245,6 +245,9 @@ public record AdapterWeights(
     config.targetModules().forEach(module -> text(sha, module));
     text(sha, String.valueOf(config.imageTemplate()));
     text(sha, String.valueOf(config.textTemplate()));
+    if (config.promptEncoding() != PromptEncoding.PIECES) {
+      text(sha, "prompt encoding " + config.promptEncoding());
+    }
     lora.forEach((name, tensor) -> tensor(sha, name, tensor));
     tensor(sha, "soft_prompt.image", softImage);
     tensor(sha, "soft_prompt.text", softText);

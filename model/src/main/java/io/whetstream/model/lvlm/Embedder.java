@@ -39,12 +39,7 @@ public final class Embedder {
   public SequenceBuilder sequences(AdapterWeights adapter) {
     return adapter == null
         ? new SequenceBuilder(tokenizer, model.config(), basePrompts, 0, 0)
-        : new SequenceBuilder(
-            tokenizer,
-            model.config(),
-            new PromptTemplates(adapter.config().imageTemplate(), adapter.config().textTemplate()),
-            adapter.config().softImage(),
-            adapter.config().softText());
+        : SequenceBuilder.of(tokenizer, model.config(), adapter.config());
   }
 
   /**

@@ -1,29 +1,56 @@
 package io.whetstream.model.lvlm;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.PromptEncoding;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.text.EncodedText;
 import io.whetstream.model.text.TextTokenizer;
 import java.util.Arrays;
 import java.util.stream.LongStream;
 
 /**
- * Builds the rows that both engines read. A row is BOS, then the template; the image token id
- * stands once per image feature; {@code -(k+1)} stands for soft vector k of the row's side. The
- * embedding is read at the last position. Thread-safe.
+ * Builds the rows that both engines read. A row is what the tokenizer makes of the template, BOS
+ * first where it has one; the image token id stands once per image feature; {@code -(k+1)} stands
+ * for soft vector k of the row's side. The embedding is read at the last position. Thread-safe.
+ *
+ * <p>The image side is encoded as a whole, with the image's placeholder in its place. On the text
+ * side a caption is encoded by itself, and the template as the continuation of one.
  */
 public final class SequenceBuilder {
+  /** Captions to continue; with one of them the template's first word is a token of its own. */
+  private static final String[] CAPTIONS = {"a", "x", "1", "\u00e9", "\u65e5", "#"};
+
+  private final TextTokenizer tokenizer;
   private final ModelConfig config;
   private final PromptTemplates templates;
   private final Side image;
   private final Side text;
 
-  /** Ids of one template: before and after its slot, the soft words, after them. */
-  private record Side(long[] before, long[] between, long[] words, long[] after, int soft) {}
+  /**
+   * Ids of one template before and behind its slot.
+   *
+   * @param wordsBegin where the soft words begin in {@code tail}
+   * @param wordsEnd where they end
+   */
+  private record Side(long[] head, long[] tail, int wordsBegin, int wordsEnd, int soft) {
+    long[] words() {
+      return Arrays.copyOfRange(tail, wordsBegin, wordsEnd);
+    }
+
+    boolean sameIds(Side other) {
+      return Arrays.equals(head, other.head)
+          && Arrays.equals(tail, other.tail)
+          && wordsBegin == other.wordsBegin
+          && wordsEnd == other.wordsEnd;
+    }
+  }
 
   /**
    * @param softImage number of soft vectors on the image side; 0 leaves the words
    * @param softText the same on the text side
+   * @throws BadInputException if the tokenizer and the model do not agree on the image's token
    */
   public SequenceBuilder(
       TextTokenizer tokenizer,
@@ -31,28 +58,157 @@ public final class SequenceBuilder {
       PromptTemplates templates,
       int softImage,
       int softText) {
+    this.tokenizer = tokenizer;
     this.config = config;
     this.templates = templates;
-    image = side(tokenizer, templates.imageParts(), "<image>", softImage);
-    text = side(tokenizer, templates.textParts(), "<text>", softText);
+    if (softImage < 0 || softText < 0) {
+      throw new BadInputException(
+          "the number of soft vectors must be 0 or more, not " + Math.min(softImage, softText));
+    }
+    if (templates.encoding() == PromptEncoding.PIECES) {
+      image = pieces(templates.imageParts(), softImage);
+      text = pieces(templates.textParts(), softText);
+    } else {
+      image = imageSide(templates.imageParts(), softImage);
+      text = textSide(templates.textParts(), softText);
+    }
   }
 
-  private static Side side(
-      TextTokenizer tokenizer, PromptTemplates.Parts parts, String slot, int soft) {
-    if (soft < 0) {
-      throw new BadInputException("the number of soft vectors must be 0 or more, not " + soft);
+  /** The rows of an adapter, with its prompts and soft vectors. */
+  public static SequenceBuilder of(
+      TextTokenizer tokenizer, ModelConfig config, AdapterConfig adapter) {
+    return new SequenceBuilder(
+        tokenizer, config, PromptTemplates.of(adapter), adapter.softImage(), adapter.softText());
+  }
+
+  /**
+   * The configuration for a new adapter: where both encodings make the same ids of its templates it
+   * is one of the first release's, which every reader knows and whose digest stays what it was.
+   */
+  public static AdapterConfig settled(
+      TextTokenizer tokenizer, ModelConfig config, AdapterConfig adapter) {
+    AdapterConfig older = adapter.withPromptEncoding(PromptEncoding.PIECES);
+    if (older.equals(adapter)) {
+      return adapter;
     }
-    int at = parts.before().indexOf(slot);
+    SequenceBuilder now = of(tokenizer, config, adapter);
+    SequenceBuilder then;
+    try {
+      then = of(tokenizer, config, older);
+    } catch (BadInputException e) {
+      return adapter; // With backslashes it is no template of the first release.
+    }
+    return now.image.sameIds(then.image) && now.text.sameIds(then.text) ? older : adapter;
+  }
+
+  private Side pieces(PromptTemplates.Parts parts, int soft) {
+    long[] begin = {config.text().bosTokenId()};
+    long[] between = ids(parts.between());
+    long[] words = ids(parts.soft());
     return new Side(
-        ids(tokenizer, parts.before().substring(0, at)),
-        ids(tokenizer, parts.before().substring(at + slot.length())),
-        ids(tokenizer, parts.soft()),
-        ids(tokenizer, parts.after()),
+        concat(begin, ids(parts.before())),
+        concat(between, words, ids(parts.after())),
+        between.length,
+        between.length + words.length,
         soft);
   }
 
-  private static long[] ids(TextTokenizer tokenizer, String words) {
+  private long[] ids(String words) {
     return words.isBlank() ? new long[0] : tokenizer.encodePrompt(words);
+  }
+
+  private Side imageSide(PromptTemplates.Parts parts, int soft) {
+    String placeholder = tokenizer.decode(new long[] {config.imageTokenId()}, false);
+    EncodedText encoded =
+        tokenizer.encodeWithPlaces(
+            parts.before() + placeholder + parts.between() + parts.soft() + parts.after());
+    int at = -1;
+    for (int i = 0; i < encoded.ids().length; i++) {
+      if (encoded.ids()[i] == config.imageTokenId()) {
+        if (at >= 0) {
+          throw new BadInputException(
+              "prompt template '" + templates.image() + "' must hold <image> once");
+        }
+        at = i;
+      }
+    }
+    if (at < 0) {
+      throw new BadInputException(
+          "tokenizer.json does not make token "
+              + config.imageTokenId()
+              + ", which config.json says stands for an image, of '"
+              + placeholder
+              + "': they do not belong together");
+    }
+    return split(encoded, at, at + 1, length(parts.before() + placeholder), parts, soft);
+  }
+
+  private Side textSide(PromptTemplates.Parts parts, int soft) {
+    PromptTemplates.Parts apart =
+        parts.newWord()
+            ? new PromptTemplates.Parts(
+                parts.before(), " " + parts.between(), parts.soft(), parts.after(), true)
+            : parts;
+    int begin = length(parts.before());
+    for (String caption : CAPTIONS) {
+      int end = begin + length(caption);
+      EncodedText encoded =
+          tokenizer.encodeWithPlaces(
+              apart.before() + caption + apart.between() + apart.soft() + apart.after());
+      int first = 0;
+      while (encoded.begins()[first] < 0 || encoded.ends()[first] <= begin) {
+        first++;
+      }
+      int last = first;
+      while (last < encoded.ids().length
+          && encoded.begins()[last] >= 0
+          && encoded.begins()[last] < end) {
+        last++;
+      }
+      if (encoded.ends()[last - 1] <= end) {
+        return split(encoded, first, last, end, apart, soft);
+      }
+    }
+    throw new BadInputException(
+        "prompt template '"
+            + templates.text()
+            + "': the tokenizer joins every caption with what follows <text>; put a blank there");
+  }
+
+  /**
+   * @param first the slot's first token
+   * @param last the token behind its last
+   * @param end the code point behind the slot
+   */
+  private static Side split(
+      EncodedText encoded, int first, int last, int end, PromptTemplates.Parts parts, int soft) {
+    int wordsBegin = end + length(parts.between());
+    int wordsEnd = wordsBegin + length(parts.soft());
+    int from = last;
+    while (from < encoded.ids().length
+        && encoded.begins()[from] >= 0
+        && (parts.soft().isEmpty()
+            ? encoded.begins()[from] < wordsBegin
+            : encoded.ends()[from] <= wordsBegin)) {
+      from++;
+    }
+    int to = from;
+    while (to < encoded.ids().length
+        && encoded.begins()[to] >= 0
+        && encoded.begins()[to] < wordsEnd
+        && !parts.soft().isEmpty()) {
+      to++;
+    }
+    return new Side(
+        Arrays.copyOf(encoded.ids(), first),
+        Arrays.copyOfRange(encoded.ids(), last, encoded.ids().length),
+        from - last,
+        to - last,
+        soft);
+  }
+
+  private static int length(String text) {
+    return text.codePointCount(0, text.length());
   }
 
   public PromptTemplates templates() {
@@ -69,15 +225,26 @@ public final class SequenceBuilder {
     return text.words().clone();
   }
 
-  /** BOS, image tokens, image prompt. With {@code soft} false the prompt is its words. */
+  /**
+   * What comes before the image, image tokens, image prompt. With {@code soft} false the prompt is
+   * its words.
+   */
   public long[] imageRow(ImageGeometry picture, boolean soft) {
-    long[] slot = new long[picture.tokens()];
-    Arrays.fill(slot, config.imageTokenId());
-    return row(image, slot, soft);
+    return row(image, imageSlot(picture), soft);
   }
 
   /**
-   * BOS, caption, text prompt.
+   * The ids that stand for a picture where its placeholder stood. Special tokens at both ends keep
+   * them from joining with the text around, so the template is encoded without them.
+   */
+  private long[] imageSlot(ImageGeometry picture) {
+    long[] slot = new long[picture.tokens()];
+    Arrays.fill(slot, config.imageTokenId());
+    return slot;
+  }
+
+  /**
+   * What comes before the caption, caption, text prompt.
    *
    * @param caption token ids without special tokens; cut at the end when the row would be longer
    *     than the model's positions (see {@link #maxCaption})
@@ -98,15 +265,21 @@ public final class SequenceBuilder {
   }
 
   /**
-   * The image row followed by a long caption and EOS, for the next-token loss; its first {@code
-   * imageRow(picture, soft).length} positions are the image row, so one forward gives embedding and
-   * loss.
+   * The image row followed by a long caption and, unless that is cut, EOS, for the next-token loss;
+   * its first {@code imageRow(picture, soft).length} positions are the image row, so one forward
+   * gives embedding and loss.
    *
    * @throws BadInputException if the caption holds the image token
    */
   public long[] nextTokenRow(ImageGeometry picture, long[] caption, boolean soft) {
     long[] kept = cut(caption, maxLongCaption(picture, soft));
-    return concat(imageRow(picture, soft), kept, new long[] {config.text().eosTokenId()});
+    long[] end = kept.length < caption.length ? new long[0] : eos();
+    return concat(imageRow(picture, soft), kept, end);
+  }
+
+  private long[] eos() {
+    int eos = config.text().eosTokenId() >= 0 ? config.text().eosTokenId() : tokenizer.eosId();
+    return eos >= 0 ? new long[] {eos} : new long[0];
   }
 
   private long[] cut(long[] caption, int room) {
@@ -127,12 +300,11 @@ public final class SequenceBuilder {
             ? LongStream.range(0, side.soft()).map(k -> -(k + 1)).toArray()
             : side.words();
     return concat(
-        new long[] {config.text().bosTokenId()},
-        side.before(),
+        side.head(),
         slot,
-        side.between(),
+        Arrays.copyOf(side.tail(), side.wordsBegin()),
         prompt,
-        side.after());
+        Arrays.copyOfRange(side.tail(), side.wordsEnd(), side.tail().length));
   }
 
   private static long[] concat(long[]... parts) {

@@ -94,7 +94,7 @@ public final class Scorer implements AutoCloseable {
     PromptTemplates templates =
         adapter == null || adapter.imageTemplate() == null || adapter.textTemplate() == null
             ? prompts
-            : new PromptTemplates(adapter.imageTemplate(), adapter.textTemplate());
+            : PromptTemplates.of(adapter);
     return new SequenceBuilder(
         tokenizer,
         config,

@@ -1,6 +1,8 @@
 package io.whetstream.model.text;
 
+import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -43,6 +45,33 @@ public final class TextTokenizer implements AutoCloseable {
     this.reserved = reserved(directory, definition);
     this.bosId = special(directory, "bos_token");
     this.eosId = special(directory, "eos_token");
+    requireSameBegin(directory);
+  }
+
+  /**
+   * Refuses a base whose configuration names another begin of sequence than the tokenizer itself
+   * puts first: one of the two is wrong, and every vector would be. Where the tokenizer puts none,
+   * as those of several families, none is put and the configuration's is not used.
+   */
+  private void requireSameBegin(Path directory) {
+    Path config = directory.resolve("config.json");
+    EncodedText encoded = encodeWithPlaces("a");
+    if (encoded.ids().length == 0 || encoded.begins()[0] >= 0 || !Files.isRegularFile(config)) {
+      return;
+    }
+    JsonNode root = JsonObjects.read(config);
+    JsonNode text = root.path("text_config");
+    JsonNode said = text.has("bos_token_id") ? text.get("bos_token_id") : root.path("bos_token_id");
+    JsonNode first = said.isArray() ? said.path(0) : said;
+    if (!said.isMissingNode() && !(first.isNumber() && first.asDouble() == encoded.ids()[0])) {
+      throw new BadInputException(
+          config
+              + ": bos_token_id is "
+              + said
+              + ", but tokenizer.json begins every text with token "
+              + encoded.ids()[0]
+              + "; correct whichever of the two is not the model's");
+    }
   }
 
   /**
@@ -162,6 +191,19 @@ public final class TextTokenizer implements AutoCloseable {
   /** {@link #encodePrompt} with the special tokens the tokenizer's template puts around it. */
   public long[] encodeWithSpecials(String text) {
     return tokenizer.encode(text, true, false).getIds();
+  }
+
+  /** {@link #encodeWithSpecials} with the place of each token. */
+  public EncodedText encodeWithPlaces(String text) {
+    Encoding encoding = tokenizer.encode(text, true, false);
+    CharSpan[] spans = encoding.getCharTokenSpans();
+    int[] begins = new int[spans.length];
+    int[] ends = new int[spans.length];
+    for (int i = 0; i < spans.length; i++) {
+      begins[i] = spans[i] == null ? -1 : spans[i].getStart();
+      ends[i] = spans[i] == null ? -1 : spans[i].getEnd();
+    }
+    return new EncodedText(encoding.getIds(), begins, ends);
   }
 
   /** The text of token ids, special tokens left out. */

@@ -3,6 +3,7 @@ package io.whetstream.model.train;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.adapter.PromptEncoding;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.AdapterLayout;
@@ -52,17 +53,19 @@ public final class Trainer implements AutoCloseable {
     this.config = config;
     AdapterConfig adapter = config.adapter();
     layout = new AdapterLayout(model.config(), adapter);
-    PromptTemplates prompts = new PromptTemplates(adapter.imageTemplate(), adapter.textTemplate());
-    sequences =
-        new SequenceBuilder(
-            tokenizer, model.config(), prompts, adapter.softImage(), adapter.softText());
+    sequences = SequenceBuilder.of(tokenizer, model.config(), adapter);
+    PromptTemplates prompts = sequences.templates();
     embedder = new Embedder(model, tokenizer, prompts, config.chunk() == 0 ? 64 : config.chunk());
     engine = new StepEngine(model, layout, config, initial == null ? initialValues() : initial);
   }
 
-  /** A trainer with fresh weights. */
+  /**
+   * A trainer with fresh weights. Its adapter's prompts are {@link SequenceBuilder#settled}, so
+   * {@link #config} may name an older encoding of the same ids than was asked for.
+   */
   public static Trainer create(Lvlm model, TextTokenizer tokenizer, TrainingConfig config) {
-    return new Trainer(model, tokenizer, config, null);
+    AdapterConfig settled = SequenceBuilder.settled(tokenizer, model.config(), config.adapter());
+    return new Trainer(model, tokenizer, config.withAdapter(settled), null);
   }
 
   /**
@@ -360,7 +363,10 @@ public final class Trainer implements AutoCloseable {
           "trainer state was written with the adapter configuration "
               + key
               + ", the configured one is "
-              + layoutKey());
+              + layoutKey()
+              + (key.equals(config.adapter().withPromptEncoding(PromptEncoding.PIECES).stateKey())
+                  ? "; with adapter.promptEncoding: PIECES it goes on as it was"
+                  : ""));
     }
     long step = in.readLong();
     int size = in.readInt();

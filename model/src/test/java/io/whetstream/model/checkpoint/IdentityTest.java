@@ -4,13 +4,17 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.PromptEncoding;
 import java.io.File;
 import java.io.IOException;
+import java.lang.reflect.Constructor;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -79,7 +83,16 @@ class IdentityTest {
 
   private static AdapterConfig adapterConfig() {
     return new AdapterConfig(
-        16, 16, false, 0.05, List.of("q_proj", "down_proj"), "<image>[in one word :]", null, 6, 0);
+        16,
+        16,
+        false,
+        0.05,
+        List.of("q_proj", "down_proj"),
+        "<image>[in one word :]",
+        null,
+        6,
+        0,
+        PromptEncoding.PIECES);
   }
 
   /** Compiles the two packages with one more component in each record, and asks them. */
@@ -110,17 +123,21 @@ class IdentityTest {
       }
       Class<?> config = library.loadClass(AdapterConfig.class.getName());
       Object adapter =
-          config.getConstructors()[0].newInstance(
-              "more",
-              16,
-              16.0,
-              false,
-              0.05,
-              List.of("q_proj", "down_proj"),
-              "<image>[in one word :]",
-              null,
-              6,
-              0);
+          Arrays.stream(config.getConstructors())
+              .max(Comparator.comparingInt(Constructor::getParameterCount))
+              .orElseThrow()
+              .newInstance(
+                  "more",
+                  16,
+                  16.0,
+                  false,
+                  0.05,
+                  List.of("q_proj", "down_proj"),
+                  "<image>[in one word :]",
+                  null,
+                  6,
+                  0,
+                  null);
       assertEquals(adapterConfig().stateKey(), config.getMethod("stateKey").invoke(adapter));
     }
   }

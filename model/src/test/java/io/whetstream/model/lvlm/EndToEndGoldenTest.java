@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.Golden;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensors;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
@@ -19,7 +20,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
-import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
@@ -54,19 +54,27 @@ class EndToEndGoldenTest {
           images =
               List.of(processor.process(decoder.decode(Files.readAllBytes(file), file.toString())));
         }
-        long image = model.config().imageTokenId();
-        long[] ids =
-            Arrays.stream(tokenizer.encodeWithSpecials(one.get("prompt").asText()))
-                .flatMap(
-                    id ->
-                        id == image
-                            ? LongStream.generate(() -> image).limit(model.config().imageTokens())
-                            : LongStream.of(id))
-                .toArray();
+        long[] ids = ids(model.config(), tokenizer, one.get("prompt").asText(), images);
         assertEquals(one.get("n_ids").asInt(), ids.length, key);
         compare(model, new Input(ids, images), expected, key);
       }
     }
+  }
+
+  /** The prompt as a template of the image side, or as a caption. */
+  private static long[] ids(
+      ModelConfig config, TextTokenizer tokenizer, String prompt, List<ModelImage> images) {
+    String template = prompt.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]");
+    SequenceBuilder sequences =
+        new SequenceBuilder(
+            tokenizer,
+            config,
+            new PromptTemplates(images.isEmpty() ? "<image>" : template, "<text>"),
+            0,
+            0);
+    return images.isEmpty()
+        ? sequences.textRow(tokenizer.encode(prompt), false)
+        : sequences.imageRow(images.get(0).geometry(), false);
   }
 
   private record Input(long[] ids, List<ModelImage> images) {}

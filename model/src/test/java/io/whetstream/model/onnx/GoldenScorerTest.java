@@ -22,8 +22,8 @@ import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.lvlm.PromptTemplates;
 import io.whetstream.model.lvlm.Row;
-import io.whetstream.model.text.TextTokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,7 +31,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
-import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
@@ -54,8 +53,11 @@ class GoldenScorerTest {
   }
 
   private Scorer open(Path model) {
-    return Scorer.open(
-        model, ScorerOptions.defaults().withThreads(1).withCache(cache).withMaxBatch(16));
+    return Scorer.open(model, options());
+  }
+
+  private ScorerOptions options() {
+    return ScorerOptions.defaults().withThreads(1).withCache(cache).withMaxBatch(16);
   }
 
   private static void assumeSupported(Path model) {
@@ -166,8 +168,7 @@ class GoldenScorerTest {
     ImageProcessor processor = ImageProcessor.open(model);
     ImageDecoder decoder = new ImageDecoder(ImageDecoder.DEFAULT_MAX_PIXELS);
     int compared = 0;
-    try (Scorer scorer = open(model);
-        TextTokenizer tokenizer = TextTokenizer.open(model);
+    try (Scorer engine = open(model); // kept open for all cases
         SafeTensors expected = SafeTensors.open(model.resolve("e2e_expected.safetensors"))) {
       for (JsonNode one : cases) {
         boolean text = one.get("image").isNull();
@@ -177,20 +178,26 @@ class GoldenScorerTest {
           images =
               List.of(processor.process(decoder.decode(Files.readAllBytes(file), file.toString())));
         }
-        long image = scorer.config().imageTokenId();
-        int imageTokens = scorer.config().imageTokens();
-        long[] ids =
-            Arrays.stream(tokenizer.encodeWithSpecials(one.get("prompt").asText()))
-                .flatMap(id -> LongStream.generate(() -> id).limit(id == image ? imageTokens : 1))
-                .toArray();
-        float[] vector =
-            scorer.embedRows(scorer.base(), rows(List.of(ids), text, !text), images)[0];
+        float[] vector = embed(model, one.get("prompt").asText(), images);
         String key = one.get("key").asText() + "/embedding";
+        assertEquals(expected.floats(key).length, engine.dimension());
         assertArrayEquals(expected.floats(key), vector, TOLERANCE, key);
         compared++;
       }
     }
     assertTrue(compared > 0, "no case in " + model);
+  }
+
+  /** The prompt as a template of the image side, or as a caption. */
+  private float[] embed(Path model, String prompt, List<ModelImage> images) {
+    String template = prompt.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]");
+    PromptTemplates prompts =
+        new PromptTemplates(images.isEmpty() ? "<image>" : template, "<text>");
+    try (Scorer scorer = Scorer.open(model, options().withPrompts(prompts))) {
+      return images.isEmpty()
+          ? scorer.embedTexts(scorer.base(), List.of(prompt))[0]
+          : scorer.embedImages(scorer.base(), images)[0];
+    }
   }
 
   private static AdapterArtifact withSoftPrompts(Path golden) {
