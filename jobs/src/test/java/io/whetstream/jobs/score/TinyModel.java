@@ -4,6 +4,7 @@ import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.adapter.PromptEncoding;
 import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.checkpoint.FloatTensor;
 import java.io.IOException;
@@ -52,7 +53,8 @@ final class TinyModel {
             "<image>[short summary of the image :]",
             "<text>[short summary of the text :]",
             3,
-            3);
+            3,
+            PromptEncoding.PIECES); // as the trainer settles these templates
     SortedMap<String, FloatTensor> lora = new TreeMap<>();
     for (int layer = 0; layer < LAYERS; layer++) {
       for (String module : List.of("q_proj", "v_proj")) {
