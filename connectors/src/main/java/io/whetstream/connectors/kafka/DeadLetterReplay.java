@@ -1,5 +1,6 @@
 package io.whetstream.connectors.kafka;
 
+import io.whetstream.connectors.Digests;
 import io.whetstream.connectors.StoredFiles;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.model.BadInputException;
@@ -10,6 +11,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
 import java.util.function.Consumer;
+import org.apache.flink.core.fs.Path;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -23,16 +25,25 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Sends dead letters back to the topic they came from, with their bytes and headers unchanged, one
- * more hop, and where and when they lay before. What was replayed is remembered in the same
- * transaction, so no letter is replayed twice, whatever fails. Letters with too many hops stay
- * where they are.
+ * more hop, and where and when they lay before. Letters with too many hops stay where they are.
+ *
+ * <p>What was replayed is remembered in the same transaction, so no letter is replayed twice,
+ * whatever fails: as offsets of a consumer group, and, since brokers forget those of an idle group,
+ * by a mark behind the letters of each partition, which lasts as long as they do.
+ *
+ * <p>Whoever may write to a dead-letter topic decides neither where letters go nor what is read:
+ * they go to the topic whose name the dead-letter topic bears, and values in files lie in one
+ * directory, named by their digest, which is verified.
  */
 public final class DeadLetterReplay {
   private static final String GROUP = "whetstream-dlq-replay-";
   private static final int BATCH = 500;
+  private static final String SUFFIX = ".dlq";
 
   private final KafkaConnection kafka;
   private final String deadLetters;
+  private final String source;
+  private final String spilled;
   private final int maxHops;
 
   /**
@@ -45,12 +56,20 @@ public final class DeadLetterReplay {
   public record Result(long replayed, long tooManyHops, long foreign) {}
 
   /**
-   * @param deadLetters dead-letter topic, full name
+   * @param deadLetters dead-letter topic, full name: that of its source and {@code .dlq}
+   * @param spilled directory of values that the topic did not take, usually {@code dead-letters}
+   *     beside the adapters; null: a letter with such a value stops the replay
    * @param maxHops letters that were replayed so often already are left
    */
-  public DeadLetterReplay(KafkaConnection kafka, String deadLetters, int maxHops) {
+  public DeadLetterReplay(KafkaConnection kafka, String deadLetters, String spilled, int maxHops) {
+    if (!deadLetters.endsWith(SUFFIX) || deadLetters.length() == SUFFIX.length()) {
+      throw new BadInputException(
+          "'" + deadLetters + "' is no dead-letter topic: its name must be a topic's and .dlq");
+    }
     this.kafka = kafka;
     this.deadLetters = deadLetters;
+    this.source = deadLetters.substring(0, deadLetters.length() - SUFFIX.length());
+    this.spilled = spilled;
     this.maxHops = maxHops;
   }
 
@@ -58,7 +77,12 @@ public final class DeadLetterReplay {
   public void pending(Consumer<ConsumerRecord<byte[], byte[]>> sink) {
     try (TopicScan scan = new TopicScan(kafka, deadLetters)) {
       scan.seek(done());
-      scan.toEnd(sink);
+      scan.toEnd(
+          record -> {
+            if (!DeadLetters.isReplayMark(record)) {
+              sink.accept(record);
+            }
+          });
     }
   }
 
@@ -74,8 +98,15 @@ public final class DeadLetterReplay {
                 }
               });
     } catch (GroupIdNotFoundException e) {
-      // Nothing was ever replayed.
-      return Map.of();
+      // Nothing was ever replayed, or so long ago that the brokers have forgotten it.
+    }
+    try (TopicScan marks = new TopicScan(kafka, deadLetters)) {
+      // A mark stands behind what it speaks of, so nothing before that offset is needed.
+      marks.seek(done);
+      marks.toEnd(
+          record ->
+              DeadLetters.replayedBefore(record)
+                  .ifPresent(before -> done.merge(record.partition(), before, Math::max)));
     }
     return done;
   }
@@ -91,9 +122,7 @@ public final class DeadLetterReplay {
   public Result run() {
     Properties properties = kafka.clientProperties();
     properties.put("transactional.id", GROUP + deadLetters);
-    properties.putIfAbsent(
-        "max.request.size",
-        Integer.toString(Topics.MAX_RECORD_BYTES + 2 * Topics.DEAD_LETTER_ROOM));
+    properties.putIfAbsent("max.request.size", Integer.toString(largestRecord()));
     Properties group = kafka.clientProperties();
     group.put("group.id", GROUP + deadLetters);
     try (KafkaProducer<byte[], byte[]> producer =
@@ -113,6 +142,19 @@ public final class DeadLetterReplay {
     }
   }
 
+  private int largestRecord() {
+    try (Admin admin = kafka.admin()) {
+      long topics = Topics.maxMessageBytes(admin, source);
+      if (topics < 0) {
+        throw new BadInputException("there is no topic " + source + " to send the letters back to");
+      }
+      return (int)
+          Math.min(
+              Integer.MAX_VALUE,
+              Math.max(topics, Topics.MAX_RECORD_BYTES) + 2 * Topics.DEAD_LETTER_ROOM);
+    }
+  }
+
   /** Sorts letters by what becomes of them. */
   private final class Counts {
     private long replayed;
@@ -126,6 +168,11 @@ public final class DeadLetterReplay {
         letter = DeadLetters.read(record);
       } catch (BadInputException e) {
         // Not written by us: what it was and where it belongs is not known.
+        foreign++;
+        return null;
+      }
+      if (!letter.at().topic().equals(source)) {
+        // It says that it belongs elsewhere, which nothing of ours says.
         foreign++;
         return null;
       }
@@ -175,6 +222,10 @@ public final class DeadLetterReplay {
 
     void commit() {
       if (records > 0) {
+        offsets.forEach(
+            (partition, next) -> {
+              var unused = producer.send(DeadLetters.replayMark(partition, next.offset()));
+            });
         producer.sendOffsetsToTransaction(offsets, reader.groupMetadata());
         producer.commitTransaction();
         offsets.clear();
@@ -192,7 +243,7 @@ public final class DeadLetterReplay {
   private ProducerRecord<byte[], byte[]> replay(DeadLetter letter) {
     ProducerRecord<byte[], byte[]> record =
         // With Kafka's time of now: under an old one the topic's retention may delete it unread.
-        new ProducerRecord<>(letter.at().topic(), letter.recordKey(), value(letter));
+        new ProducerRecord<>(source, letter.recordKey(), value(letter));
     letter.headers().forEach(header -> record.headers().add(header.name(), header.value()));
     record
         .headers()
@@ -206,22 +257,30 @@ public final class DeadLetterReplay {
     return record;
   }
 
-  private static byte[] value(DeadLetter letter) {
+  private byte[] value(DeadLetter letter) {
     if (letter.spilledTo() == null) {
       return letter.value();
     }
+    String what = "the value of the dead letter of " + letter.at();
+    if (spilled == null) {
+      throw new BadInputException(what + " lies in a file beside the adapters: give --registry");
+    }
+    String digest = letter.spilledTo().substring(letter.spilledTo().lastIndexOf('/') + 1);
+    if (!digest.matches("[0-9a-f]{64}")) {
+      throw new BadInputException(what + " lies in no file of ours: " + letter.spilledTo());
+    }
+    Path file = new Path(StoredFiles.path(spilled), digest);
     try {
-      byte[] value = StoredFiles.read(StoredFiles.path(letter.spilledTo()), Integer.MAX_VALUE - 8);
+      byte[] value = StoredFiles.read(file, Integer.MAX_VALUE - 8);
       if (value == null) {
-        throw new BadInputException(
-            "the value of the dead letter of "
-                + letter.at()
-                + " is gone from "
-                + letter.spilledTo());
+        throw new BadInputException(what + " is not in " + file);
+      }
+      if (!Digests.sha256(value).equals(digest)) {
+        throw new BadInputException(what + " is damaged: " + file + " has another digest");
       }
       return value;
     } catch (IOException e) {
-      throw new UncheckedIOException(letter.spilledTo() + " cannot be read", e);
+      throw new UncheckedIOException(file + " cannot be read", e);
     }
   }
 }

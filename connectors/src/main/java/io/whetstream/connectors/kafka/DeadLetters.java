@@ -7,7 +7,10 @@ import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 
@@ -33,6 +36,12 @@ public final class DeadLetters {
   static final String ERROR = "whetstream.error";
   static final String MESSAGE = "whetstream.message";
   static final String SPILLED = "whetstream.spilled";
+
+  /**
+   * On a record of a dead-letter topic that is no letter: all letters before this offset of its
+   * partition were replayed.
+   */
+  static final String REPLAYED = "whetstream.replayed";
 
   private static final String OURS = "whetstream.";
   private static final int MAX_MESSAGE = 4000;
@@ -89,6 +98,31 @@ public final class DeadLetters {
     } catch (NumberFormatException e) {
       throw new BadInputException(where(record) + " is no dead letter: " + e.getMessage(), e);
     }
+  }
+
+  /** Whether a record of a dead-letter topic only says how far the letters were replayed. */
+  public static boolean isReplayMark(ConsumerRecord<byte[], byte[]> record) {
+    return record.value() == null && record.headers().lastHeader(REPLAYED) != null;
+  }
+
+  /** A mark behind the letters of a partition that were replayed. */
+  static ProducerRecord<byte[], byte[]> replayMark(TopicPartition partition, long before) {
+    ProducerRecord<byte[], byte[]> mark =
+        new ProducerRecord<>(partition.topic(), partition.partition(), null, null);
+    mark.headers().add(REPLAYED, Long.toString(before).getBytes(StandardCharsets.US_ASCII));
+    return mark;
+  }
+
+  /** How far a mark says that its partition was replayed; nothing if it is none of ours. */
+  static OptionalLong replayedBefore(ConsumerRecord<byte[], byte[]> record) {
+    if (!isReplayMark(record)) {
+      return OptionalLong.empty();
+    }
+    String text = text(record, REPLAYED);
+    // A mark stands behind what it speaks of.
+    return text.matches("\\d{1,18}") && Long.parseLong(text) <= record.offset()
+        ? OptionalLong.of(Long.parseLong(text))
+        : OptionalLong.empty();
   }
 
   /** A record's headers without ours. */

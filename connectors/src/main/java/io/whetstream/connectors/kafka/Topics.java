@@ -8,6 +8,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
@@ -19,8 +20,11 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.errors.AuthorizationException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.TopicExistsException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The topics, by name and by what they must be.
@@ -28,6 +32,7 @@ import org.apache.kafka.common.errors.TopicExistsException;
  * @param prefix put before every name; may be empty
  */
 public record Topics(String prefix) implements Serializable {
+  private static final Logger LOGGER = LoggerFactory.getLogger(Topics.class);
   private static final Duration SERVED_WITHIN = Duration.ofSeconds(20);
 
   /** Largest record of {@code pairs}, {@code items} and {@code queries}, in bytes. */
@@ -100,6 +105,10 @@ public record Topics(String prefix) implements Serializable {
     return prefix + "alerts";
   }
 
+  public String alertsWithheld() {
+    return prefix + "alerts.withheld";
+  }
+
   public String embeddings() {
     return prefix + "embeddings";
   }
@@ -121,6 +130,7 @@ public record Topics(String prefix) implements Serializable {
         new Spec(queries(), Cleanup.COMPACT, MAX_RECORD_BYTES),
         new Spec(queriesStatus(), Cleanup.COMPACT, stock),
         new Spec(alerts(), Cleanup.DELETE, stock),
+        new Spec(alertsWithheld(), Cleanup.DELETE, stock),
         new Spec(embeddings(), Cleanup.DELETE, stock),
         new Spec(feedback(), Cleanup.DELETE, stock));
   }
@@ -166,6 +176,29 @@ public record Topics(String prefix) implements Serializable {
       missing.add(new NewTopic(spec.name(), count, replication).configs(config));
     }
     return create(admin, missing);
+  }
+
+  /**
+   * Creates a topic that deployments of earlier releases lack, with the brokers' own numbers of
+   * partitions and copies. Where that is not allowed it stays absent, which {@link #require} says.
+   */
+  public void createIfAbsent(Admin admin, String name) {
+    Spec spec = spec(name);
+    NewTopic topic =
+        new NewTopic(name, Optional.empty(), Optional.empty())
+            .configs(
+                Map.of(
+                    TopicConfig.CLEANUP_POLICY_CONFIG,
+                    spec.cleanup().policy(),
+                    TopicConfig.MAX_MESSAGE_BYTES_CONFIG,
+                    Integer.toString(spec.maxRecordBytes())));
+    try {
+      if (!await(admin.listTopics().names()).contains(name)) {
+        create(admin, List.of(topic));
+      }
+    } catch (AuthorizationException e) {
+      LOGGER.warn("topic {} may not be created: {}", name, e.getMessage());
+    }
   }
 
   /**

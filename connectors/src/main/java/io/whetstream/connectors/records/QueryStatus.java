@@ -13,8 +13,8 @@ import org.apache.flink.api.common.typeinfo.TypeInfo;
  * @param reason why; empty when there is nothing to say
  * @param thresholds effective thresholds when accepted
  * @param adapterDigest adapter under which they hold, or null
- * @param matches counted in a quarantine that ended, else 0
- * @param untilMillis end of a quarantine that begins, in event time, else 0
+ * @param matches withheld in a quarantine that ended, else 0
+ * @param untilMillis end of a quarantine that begins, in processing time, else 0
  * @param time when it was decided
  */
 @TypeInfo(Types.OfRecord.class)
@@ -35,7 +35,7 @@ public record QueryStatus(
     ACCEPTED,
     REFUSED,
     REMOVED,
-    /** It matched too much; its matches are only counted for a while. */
+    /** It matched too much; copies of what it matched are withheld for a while. */
     QUARANTINED,
     /** A quarantine ended. */
     RELEASED

@@ -23,8 +23,8 @@ import org.apache.flink.api.common.typeinfo.TypeInfo;
  * @param minScore cosine in [-1, 1] from which an item matches, or null
  * @param maxFalsePositiveRate P(score &gt;= threshold) per comparison of one kind among
  *     non-matching ones, in (0, 0.5], or null; exactly one of the two is given
- * @param coolDownMillis no second alert for the same near-duplicate group within this event time,
- *     or null for the job's setting
+ * @param coolDownMillis no second alert for the same near-duplicate group within this time, or null
+ *     for the job's setting
  * @param enabled false keeps the query without matching it
  * @param createdAt when it was written
  * @param image encoded image to watch for, or null

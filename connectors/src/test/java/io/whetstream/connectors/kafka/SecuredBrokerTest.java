@@ -104,7 +104,7 @@ class SecuredBrokerTest {
     try (Logged logged = Logged.at(Level.INFO)) {
       KafkaBroker.create(kafka, "in", 1, Map.of());
       KafkaBroker.create(kafka, "out", 1, Map.of());
-      KafkaBroker.create(kafka, "dlq", 1, Map.of());
+      KafkaBroker.create(kafka, "in.dlq", 1, Map.of());
       RecordCodec<Item> codec = RecordFormat.json().codec(RecordType.ITEM, null);
       Item item = new Item("i", null, null, "t", null, System.currentTimeMillis(), null, null);
       byte[] poison = "no JSON".getBytes(StandardCharsets.UTF_8);
@@ -125,13 +125,16 @@ class SecuredBrokerTest {
                   "out",
                   RecordFormat.json(),
                   SinkOptions.exactlyOnce(kafka, "out")));
-      items.deadLetters().sinkTo(Sinks.deadLetters("dlq", SinkOptions.exactlyOnce(kafka, "dlq")));
+      items
+          .deadLetters()
+          .sinkTo(Sinks.deadLetters("in.dlq", SinkOptions.exactlyOnce(kafka, "dlq")));
       env.execute();
       List<ConsumerRecord<byte[], byte[]>> out = KafkaBroker.readAll(kafka, "out");
       assertEquals(1, out.size());
       assertEquals(item, codec.decode(out.get(0).value(), null, 0));
       assertEquals(
-          new DeadLetterReplay.Result(1, 0, 0), new DeadLetterReplay(kafka, "dlq", 1).run());
+          new DeadLetterReplay.Result(1, 0, 0),
+          new DeadLetterReplay(kafka, "in.dlq", null, 1).run());
       said = logged.lines();
     }
     // What is looked through does hold the properties of every kind of client.

@@ -67,9 +67,14 @@ final class DeadLettersCommand implements Runnable {
     String topic = letters(kafka.topics(), source);
     List<Listed> listed = new ArrayList<>();
     // Only what is printed is kept: values may be large.
-    Consumer<ConsumerRecord<byte[], byte[]>> add = record -> listed.add(listed(record));
+    Consumer<ConsumerRecord<byte[], byte[]>> add =
+        record -> {
+          if (!DeadLetters.isReplayMark(record)) {
+            listed.add(listed(record));
+          }
+        };
     if (pending) {
-      new DeadLetterReplay(kafka.connection(), topic, 1).pending(add);
+      new DeadLetterReplay(kafka.connection(), topic, null, 1).pending(add);
     } else {
       try (TopicScan scan = new TopicScan(kafka.connection(), topic)) {
         scan.toEnd(add);
@@ -125,10 +130,20 @@ final class DeadLettersCommand implements Runnable {
               defaultValue = "3",
               description = "Leave letters that were replayed so often already (default: 3).")
           int maxHops,
+      @Option(
+              names = "--registry",
+              paramLabel = "URI",
+              description =
+                  "Where adapters are, with values that were too large for the topic beside them.")
+          String registry,
       @Option(names = "--dry-run", description = "Only say how many.") boolean dryRun) {
     Topics topics = kafka.topics();
     DeadLetterReplay replay =
-        new DeadLetterReplay(kafka.connection(), letters(topics, source), maxHops);
+        new DeadLetterReplay(
+            kafka.connection(),
+            letters(topics, source),
+            registry == null ? null : registry + "/dead-letters",
+            maxHops);
     DeadLetterReplay.Result done = dryRun ? replay.preview() : replay.run();
     result.print(
         new Replayed(

@@ -25,11 +25,12 @@ import org.apache.flink.util.OutputTag;
 
 /**
  * Thins out the matches of each query (the key), see {@link Suppression}. Counts are exact: a match
- * is raised, or counted in a later alert, a final count or a quarantine's end, exactly once.
+ * is raised, or counted in a later alert, a final count or a quarantine's end, exactly once. What a
+ * quarantine withholds goes to {@link #WITHHELD}.
  *
  * <p>State per query: groups and counters in one value with a version header, and the last alert of
- * each group. Both expire after {@code suppression.stateTtl} of processing time without a match,
- * which only matters for event time that stands still: timers end everything long before.
+ * each group. Both expire after {@code suppression.stateTtl} without a match; timers of processing
+ * time end everything long before. At the end of the input everything ends.
  */
 final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Alert> {
   private static final long serialVersionUID = 1L;
@@ -37,6 +38,10 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
   /** Quarantines that begin or end. */
   static final OutputTag<QueryStatus> EVENTS =
       new OutputTag<>("quarantines", TypeInformation.of(QueryStatus.class));
+
+  /** Matches that a quarantine withheld. */
+  static final OutputTag<Alert> WITHHELD =
+      new OutputTag<>("withheld", TypeInformation.of(Alert.class));
 
   private final long coolDown;
   private final ScoreConfig config;
@@ -46,7 +51,7 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
   private transient MapState<Long, MatchedItem> lastAlerts;
   private transient Counter raised;
   private transient Counter suppressed;
-  private transient Counter quarantined;
+  private transient Counter withheld;
   private transient Counter finalCounts;
 
   AlertSuppressor(ScoreConfig config) {
@@ -74,15 +79,21 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
     MetricGroup group = getRuntimeContext().getMetricGroup().addGroup("whetstream");
     raised = group.counter("alertsRaised");
     suppressed = group.counter("matchesSuppressed");
-    quarantined = group.counter("matchesQuarantined");
+    withheld = group.counter("matchesWithheld");
     finalCounts = group.counter("finalCounts");
   }
 
   @Override
   public void processElement(MatchedItem match, Context context, Collector<Alert> out)
       throws Exception {
+    long now = context.timerService().currentProcessingTime();
     byte[] known = state.value();
-    Suppression suppression = known == null ? new Suppression() : Suppression.fromBytes(known);
+    Suppression suppression =
+        known == null ? new Suppression() : Suppression.fromBytes(known, now, settings);
+    if (known == null) {
+      // With the input everything ends.
+      context.timerService().registerEventTimeTimer(Long.MAX_VALUE);
+    }
     if (match.alert().queryRevision() > suppression.revision()) {
       if (known != null) {
         // What the query meant before has nothing to do with what it means now.
@@ -90,44 +101,53 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
       }
       suppression.revision(match.alert().queryRevision());
     }
-    Decision decision =
-        suppression.onMatch(match.alert().eventTime(), match.group(), settingsOf(match));
+    Decision decision = suppression.onMatch(now, match.group(), settingsOf(match));
+    if (decision.forgotten() != null) {
+      giveCount(decision.forgotten(), out);
+      lastAlerts.remove(decision.forgotten().groupId());
+    }
+    if (decision.quarantineBegins()) {
+      sayQuarantined(match, suppression.quarantinedUntil(), now, context);
+    }
     switch (decision.verdict()) {
       case RAISE -> {
-        if (decision.forgotten() != null) {
-          giveCount(decision.forgotten(), out);
-          lastAlerts.remove(decision.forgotten().groupId());
-        }
         lastAlerts.put(decision.groupId(), match);
         raised.inc();
         out.collect(match.raised(decision.suppressedBefore()));
       }
-      case SUPPRESS -> suppressed.inc();
-      case QUARANTINE_BEGINS -> {
-        quarantined.inc();
-        context.output(
-            EVENTS,
-            new QueryStatus(
-                match.queryId(),
-                match.alert().queryRevision(),
-                QueryStatus.State.QUARANTINED,
-                "more than "
-                    + settings.floodMatches()
-                    + " matches in "
-                    + settings.floodWindow()
-                    + " ms: raise its threshold",
-                List.of(),
-                match.alert().adapterDigest(),
-                0,
-                suppression.quarantinedUntil(),
-                context.timerService().currentProcessingTime()));
+      case SAMPLE -> {
+        raised.inc();
+        out.collect(match.raised(0));
       }
-      case QUARANTINED -> quarantined.inc();
+      case SUPPRESS -> suppressed.inc();
+      case WITHHOLD -> {
+        withheld.inc();
+        context.output(WITHHELD, match.alert());
+      }
     }
     if (decision.timer() != Long.MIN_VALUE) {
-      context.timerService().registerEventTimeTimer(decision.timer());
+      context.timerService().registerProcessingTimeTimer(decision.timer());
     }
     state.update(suppression.toBytes());
+  }
+
+  private void sayQuarantined(MatchedItem match, long until, long now, Context context) {
+    context.output(
+        EVENTS,
+        new QueryStatus(
+            match.queryId(),
+            match.alert().queryRevision(),
+            QueryStatus.State.QUARANTINED,
+            "matches of more than "
+                + settings.floodMatches()
+                + " unlike contents in "
+                + settings.floodWindow()
+                + " ms: raise its threshold; meanwhile copies are withheld",
+            List.of(),
+            match.alert().adapterDigest(),
+            0,
+            until,
+            now));
   }
 
   private Settings settingsOf(MatchedItem match) {
@@ -151,9 +171,11 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
     if (known == null) {
       return;
     }
-    Suppression suppression = Suppression.fromBytes(known);
+    long now = context.timerService().currentProcessingTime();
+    Suppression suppression = Suppression.fromBytes(known, now, settings);
+    boolean inputEnded = timestamp == Long.MAX_VALUE;
     end(
-        suppression.onTime(timestamp),
+        inputEnded ? suppression.endAll() : suppression.onTime(now),
         context.getCurrentKey(),
         suppression.revision(),
         context,
@@ -161,6 +183,8 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
     if (suppression.isEmpty()) {
       state.clear();
     } else {
+      // What a state of event time held has no timer yet.
+      context.timerService().registerProcessingTimeTimer(suppression.nextDue());
       state.update(suppression.toBytes());
     }
   }
@@ -181,10 +205,10 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
               query,
               revision,
               QueryStatus.State.RELEASED,
-              elapsed.quarantined() + " matches were counted in quarantine",
+              elapsed.withheld() + " matches were withheld in quarantine",
               List.of(),
               null,
-              elapsed.quarantined(),
+              elapsed.withheld(),
               0,
               context.timerService().currentProcessingTime()));
     }

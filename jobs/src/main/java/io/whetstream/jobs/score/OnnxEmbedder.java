@@ -6,7 +6,6 @@ import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
-import io.whetstream.model.image.RgbImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerAdapter;
 import io.whetstream.model.onnx.ScorerOptions;
@@ -121,8 +120,7 @@ final class OnnxEmbedder implements Embedder {
 
   @Override
   public ContentGroup group(byte[] encoded, String where) {
-    RgbImage image = decoder.decode(encoded, where);
-    return ContentGroup.of(image.width(), image.height(), image.rgb());
+    return ContentGroup.of(decoder.decode(encoded, where));
   }
 
   @Override

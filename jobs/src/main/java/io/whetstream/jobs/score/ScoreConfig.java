@@ -8,6 +8,7 @@ import io.whetstream.jobs.config.ConfigLoader;
 import io.whetstream.jobs.config.ImageSettings;
 import io.whetstream.jobs.config.KafkaSettings;
 import io.whetstream.jobs.config.RegistrySettings;
+import io.whetstream.model.image.PdqHash;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.List;
@@ -116,17 +117,18 @@ public record ScoreConfig(
   }
 
   /**
-   * Suppression, per query. Durations are of event time.
+   * Suppression, per query. Durations are of processing time, which records cannot set.
    *
    * @param coolDown after an alert, matches of its near-duplicate group are counted instead of
    *     raised, unless the query says otherwise
    * @param finalCountAfter after the cool-down, a count waits this long for a further alert to
    *     carry it before it is sent alone
-   * @param imageDistance images at most this many of 192 hash bits apart are near-duplicates
+   * @param imageDistance images at most this many of 256 hash bits apart are near-duplicates
    * @param maxGroups groups remembered per query
-   * @param floodWindow window in which a query's matches are counted
-   * @param floodMatches more matches than this in a window put the query in quarantine
-   * @param quarantine how long a quarantine lasts
+   * @param floodWindow window in which the near-duplicate groups of a query's matches are counted
+   * @param floodMatches matches of more groups than this in a window put the query in quarantine
+   * @param quarantine how long a quarantine lasts: each group still raises one alert, its copies go
+   *     to {@code alerts.withheld}, and one in a hundred of them is raised too
    * @param stateTtl what is remembered of a query that no longer matches is dropped after this time
    *     (processing time); must be well above the other durations
    */
@@ -199,7 +201,7 @@ public record ScoreConfig(
         new Suppress(
             Duration.ofMinutes(10),
             Duration.ofMinutes(10),
-            6,
+            PdqHash.SAME_PICTURE,
             256,
             Duration.ofMinutes(1),
             1000,

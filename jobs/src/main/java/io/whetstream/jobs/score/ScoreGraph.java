@@ -20,12 +20,14 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
  * The operators between the topics: matcher and suppressor with their side outputs.
  *
  * @param alerts what is raised
+ * @param withheld what quarantines kept from being raised
  * @param answers to queries, quarantines among them
  * @param badItems dead letters
  * @param vectors of items; empty unless {@code output.embeddings} is set
  */
 record ScoreGraph(
     DataStream<Alert> alerts,
+    DataStream<Alert> withheld,
     DataStream<QueryStatus> answers,
     DataStream<DeadLetter> badItems,
     DataStream<Embedding> vectors) {
@@ -102,6 +104,7 @@ record ScoreGraph(
             .setParallelism(config.parallelism());
     return new ScoreGraph(
         alerts,
+        alerts.getSideOutput(AlertSuppressor.WITHHELD),
         matched
             .getSideOutput(SimilarityMatcher.ANSWERS)
             .union(alerts.getSideOutput(AlertSuppressor.EVENTS)),

@@ -28,8 +28,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The scoring job: {@code items}, {@code queries}, {@code adapters} and {@code adapters.control}
- * in, {@code alerts} and {@code queries.status} out. The same class is the main class of {@code
- * flink run} and what the local runtime builds.
+ * in, {@code alerts}, {@code alerts.withheld} and {@code queries.status} out. The same class is the
+ * main class of {@code flink run} and what the local runtime builds.
  */
 public final class ScoreJob {
   private static final Logger LOGGER = LoggerFactory.getLogger(ScoreJob.class);
@@ -113,6 +113,16 @@ public final class ScoreJob {
         .name(topics.alerts())
         .uid("alerts-sink");
     graph
+        .withheld()
+        .sinkTo(
+            Sinks.records(
+                RecordType.ALERT,
+                topics.alertsWithheld(),
+                format,
+                sink(config, kafka, "alerts-withheld")))
+        .name(topics.alertsWithheld())
+        .uid("alerts-withheld-sink");
+    graph
         .answers()
         .sinkTo(
             Sinks.records(
@@ -156,11 +166,13 @@ public final class ScoreJob {
                 topics.queriesStatus(),
                 topics.adapters(),
                 topics.adaptersControl(),
-                topics.alerts()));
+                topics.alerts(),
+                topics.alertsWithheld()));
     if (config.output().embeddings()) {
       names.add(topics.embeddings());
     }
     try (Admin admin = kafka.admin()) {
+      topics.createIfAbsent(admin, topics.alertsWithheld());
       topics.require(admin, names);
       if (config.output().exactlyOnce()) {
         Topics.requireTransactionTimeout(admin, config.kafka().transactionTimeout());

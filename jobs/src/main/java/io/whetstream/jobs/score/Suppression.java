@@ -13,26 +13,41 @@ import java.util.List;
 
 /**
  * What is remembered of one query's matches: near-duplicate groups in cool-down and the flood
- * counter. Pure logic in event time; the operator keeps its {@link #toBytes bytes} in keyed state.
+ * counter. Pure logic in processing time, which nobody but the clock sets; the operator keeps its
+ * {@link #toBytes bytes} in keyed state.
+ *
+ * <p>A group's first match is always raised, also in quarantine: there only its copies are thinned
+ * out, to one of {@value #SAMPLE}, and the ids of the others are kept. Floods are counted by
+ * groups, so that nobody silences a query by sending one match many times.
  *
  * <p>Every match is counted in exactly one place: an alert raised, the suppressed count of a later
- * alert or final count of its group, or the count of a quarantine.
+ * alert or final count of its group, or what a quarantine withheld.
  */
 final class Suppression {
-  private static final int STATE_VERSION = 1;
+  private static final int STATE_VERSION = 2;
+
+  /** It was in event time and counted every match of a flood. */
+  private static final int EVENT_TIME = 1;
+
   private static final long NEVER = Long.MIN_VALUE;
 
+  /** Of what a quarantine withholds, one in so many goes out all the same. */
+  static final int SAMPLE = 100;
+
+  /** In quarantine, more than this many times the groups that began it are withheld too. */
+  static final int QUARANTINE_GROUPS = 10;
+
   /**
-   * How matches of a query are thinned out. Times in milliseconds of event time.
+   * How matches of a query are thinned out. Times in milliseconds of processing time.
    *
    * @param coolDown after an alert, further matches of its group are counted instead of raised;
    *     zero raises every match
    * @param finalCountAfter after the cool-down, wait this long for a further alert to carry the
    *     count before it is sent alone
-   * @param imageBits images at most this many of 192 hash bits apart are one group
+   * @param imageBits images at most this many of 256 hash bits apart are one group
    * @param maxGroups groups remembered per query; the oldest gives its count early and is forgotten
-   * @param floodWindow window in which matches are counted
-   * @param floodMatches more matches than this in a window put the query in quarantine
+   * @param floodWindow window in which groups are counted
+   * @param floodMatches matches of more groups than this in a window put the query in quarantine
    * @param quarantine duration of a quarantine
    */
   record Settings(
@@ -47,20 +62,29 @@ final class Suppression {
   /** What to do with a match. */
   enum Verdict {
     RAISE,
+    /** Counted, to be told with a later alert of its group. */
     SUPPRESS,
-    QUARANTINE_BEGINS,
-    QUARANTINED
+    /** In quarantine, a copy that is let through. */
+    SAMPLE,
+    /** In quarantine, a copy of which the id is kept. */
+    WITHHOLD
   }
 
   /**
+   * @param quarantineBegins whether the query is in quarantine from this match on
    * @param suppressedBefore for {@link Verdict#RAISE}: matches of the group counted since its last
    *     alert
-   * @param groupId number of the group within the query
-   * @param timer event time at which {@link #onTime} must be called, or {@link Long#MIN_VALUE}
+   * @param groupId number of the group within the query, or -1
+   * @param timer processing time at which {@link #onTime} must be called, or {@link Long#MIN_VALUE}
    * @param forgotten the group that had to make room and still held a count, or null
    */
   record Decision(
-      Verdict verdict, long suppressedBefore, long groupId, long timer, FinalCount forgotten) {}
+      Verdict verdict,
+      boolean quarantineBegins,
+      long suppressedBefore,
+      long groupId,
+      long timer,
+      FinalCount forgotten) {}
 
   /** Matches of a group that no further alert will carry. */
   record FinalCount(long groupId, long suppressed) {}
@@ -71,10 +95,10 @@ final class Suppression {
    * @param counts groups that ended with a count
    * @param ended ids of all groups that ended
    * @param quarantineEnded whether the query is out of quarantine now
-   * @param quarantined matches counted during that quarantine
+   * @param withheld matches withheld during that quarantine
    */
   record Elapsed(
-      List<FinalCount> counts, List<Long> ended, boolean quarantineEnded, long quarantined) {}
+      List<FinalCount> counts, List<Long> ended, boolean quarantineEnded, long withheld) {}
 
   private static final class Group {
     long id;
@@ -82,15 +106,19 @@ final class Suppression {
     long coolDownEnd;
     long finalAt;
     long suppressed;
+
+    /** The flood window in which it was counted last. */
+    long window = NEVER;
   }
 
   private final List<Group> groups = new ArrayList<>();
   private long revision = NEVER;
   private long nextGroupId;
   private long windowStart = NEVER;
-  private long windowMatches;
+  private long windowGroups;
   private long quarantinedUntil = NEVER;
-  private long quarantined;
+  private long thinnedOut;
+  private long withheld;
 
   long revision() {
     return revision;
@@ -108,30 +136,24 @@ final class Suppression {
     return quarantinedUntil;
   }
 
-  Decision onMatch(long eventTime, ContentGroup hash, Settings settings) {
-    if (inQuarantine()) {
-      if (eventTime < quarantinedUntil) {
-        quarantined++;
-        return new Decision(Verdict.QUARANTINED, 0, -1, NEVER, null);
-      }
-      // The watermark has not ended the quarantine yet, but this match lies after it: it waits for
-      // no timer. The timer still reports what was counted.
-    }
-    if (windowStart == NEVER || eventTime >= windowStart + settings.floodWindow()) {
-      windowStart = Math.floorDiv(eventTime, settings.floodWindow()) * settings.floodWindow();
-      windowMatches = 0;
-    }
-    windowMatches++;
-    if (!inQuarantine() && windowMatches > settings.floodMatches()) {
-      quarantinedUntil = eventTime + settings.quarantine();
-      quarantined = 1;
-      return new Decision(Verdict.QUARANTINE_BEGINS, 0, -1, quarantinedUntil, null);
-    }
+  Decision onMatch(long now, ContentGroup hash, Settings settings) {
     Group near = nearest(hash, settings.imageBits());
-    // A late match lies before the end of any cool-down, also of one that takes no time.
-    if (near != null && settings.coolDown() > 0 && eventTime < near.coolDownEnd) {
+    countGroup(now, near, settings);
+    boolean begins = !inQuarantine() && windowGroups > settings.floodMatches();
+    if (begins) {
+      quarantinedUntil = now + settings.quarantine();
+    }
+    // Past its end a quarantine waits for no timer, which still reports what was withheld.
+    boolean quarantined = inQuarantine() && now < quarantinedUntil;
+    boolean coolingDown = near != null && now < near.coolDownEnd;
+    if (quarantined
+        && (coolingDown || windowGroups > QUARANTINE_GROUPS * settings.floodMatches())) {
+      return thinOut(near, begins);
+    }
+    // Also a clock set back lies before the end of a cool-down that takes no time.
+    if (coolingDown && settings.coolDown() > 0) {
       near.suppressed++;
-      return new Decision(Verdict.SUPPRESS, 0, near.id, NEVER, null);
+      return new Decision(Verdict.SUPPRESS, begins, 0, near.id, NEVER, null);
     }
     FinalCount forgotten = null;
     long before = 0;
@@ -143,15 +165,51 @@ final class Suppression {
       near = new Group();
       near.id = nextGroupId++;
       near.hash = hash;
+      near.window = windowStart;
     } else {
       before = near.suppressed;
       near.suppressed = 0;
       groups.remove(near);
     }
-    near.coolDownEnd = eventTime + settings.coolDown();
+    near.coolDownEnd = now + settings.coolDown();
+    if (quarantined) {
+      near.coolDownEnd = Math.max(near.coolDownEnd, quarantinedUntil);
+    }
     near.finalAt = near.coolDownEnd + settings.finalCountAfter();
     groups.add(near);
-    return new Decision(Verdict.RAISE, before, near.id, near.finalAt, forgotten);
+    return new Decision(
+        Verdict.RAISE,
+        begins,
+        before,
+        near.id,
+        begins ? Math.min(near.finalAt, quarantinedUntil) : near.finalAt,
+        forgotten);
+  }
+
+  private void countGroup(long now, Group near, Settings settings) {
+    long window = Math.floorDiv(now, settings.floodWindow()) * settings.floodWindow();
+    if (window != windowStart) {
+      windowStart = window;
+      windowGroups = 0;
+    }
+    if (near == null || near.window != windowStart) {
+      windowGroups++;
+    }
+    if (near != null) {
+      near.window = windowStart;
+    }
+  }
+
+  private Decision thinOut(Group near, boolean begins) {
+    boolean sampled = ++thinnedOut % SAMPLE == 0;
+    withheld += sampled ? 0 : 1;
+    return new Decision(
+        sampled ? Verdict.SAMPLE : Verdict.WITHHOLD,
+        begins,
+        0,
+        near == null ? -1 : near.id,
+        begins ? quarantinedUntil : NEVER,
+        null);
   }
 
   private Group nearest(ContentGroup hash, int imageBits) {
@@ -166,7 +224,7 @@ final class Suppression {
     return best;
   }
 
-  /** Ends what is due at event time {@code now}. */
+  /** Ends what is due at processing time {@code now}. */
   Elapsed onTime(long now) {
     List<FinalCount> counts = new ArrayList<>();
     List<Long> ended = new ArrayList<>();
@@ -181,14 +239,24 @@ final class Suppression {
       }
     }
     boolean free = inQuarantine() && quarantinedUntil <= now;
-    long count = free ? quarantined : 0;
+    long count = free ? withheld : 0;
     if (free) {
       quarantinedUntil = NEVER;
-      quarantined = 0;
+      thinnedOut = 0;
+      withheld = 0;
       // The window that caused the quarantine must not cause the next one.
-      windowMatches = 0;
+      windowGroups = 0;
     }
     return new Elapsed(counts, ended, free, count);
+  }
+
+  /** When {@link #onTime} has something to do next, or {@link Long#MIN_VALUE}. */
+  long nextDue() {
+    long due = quarantinedUntil;
+    for (Group group : groups) {
+      due = due == NEVER ? group.finalAt : Math.min(due, group.finalAt);
+    }
+    return due;
   }
 
   /** Ends everything, as when the query was changed. */
@@ -201,25 +269,24 @@ final class Suppression {
   }
 
   byte[] toBytes() {
-    ByteArrayOutputStream bytes = new ByteArrayOutputStream(64 + groups.size() * 57);
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream(64 + groups.size() * 106);
     try (DataOutputStream out = new DataOutputStream(bytes)) {
       out.writeByte(STATE_VERSION);
       out.writeLong(revision);
       out.writeLong(nextGroupId);
       out.writeLong(windowStart);
-      out.writeLong(windowMatches);
+      out.writeLong(windowGroups);
       out.writeLong(quarantinedUntil);
-      out.writeLong(quarantined);
+      out.writeLong(thinnedOut);
+      out.writeLong(withheld);
       out.writeInt(groups.size());
       for (Group group : groups) {
         out.writeLong(group.id);
-        out.writeBoolean(group.hash.image());
-        out.writeLong(group.hash.red());
-        out.writeLong(group.hash.green());
-        out.writeLong(group.hash.blue());
+        group.hash.write(out);
         out.writeLong(group.coolDownEnd);
         out.writeLong(group.finalAt);
         out.writeLong(group.suppressed);
+        out.writeLong(group.window);
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -227,26 +294,43 @@ final class Suppression {
     return bytes.toByteArray();
   }
 
-  static Suppression fromBytes(byte[] state) {
+  /**
+   * Reads state, also that of the first version: its ends were in event time, which may be far
+   * ahead or long ago, so that none lies further ahead now than if it had begun now.
+   */
+  static Suppression fromBytes(byte[] state, long now, Settings settings) {
     Suppression result = new Suppression();
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(state))) {
-      StateVersion.require("the suppressor's state", in.readByte(), STATE_VERSION, STATE_VERSION);
+      int version = in.readByte();
+      StateVersion.require("the suppressor's state", version, EVENT_TIME, STATE_VERSION);
+      boolean eventTime = version == EVENT_TIME;
       result.revision = in.readLong();
       result.nextGroupId = in.readLong();
       result.windowStart = in.readLong();
-      result.windowMatches = in.readLong();
+      result.windowGroups = in.readLong();
       result.quarantinedUntil = in.readLong();
-      result.quarantined = in.readLong();
+      if (!eventTime) {
+        result.thinnedOut = in.readLong();
+      }
+      result.withheld = in.readLong();
       int count = in.readInt();
       for (int i = 0; i < count; i++) {
         Group group = new Group();
         group.id = in.readLong();
-        group.hash =
-            new ContentGroup(in.readBoolean(), in.readLong(), in.readLong(), in.readLong());
+        group.hash = eventTime ? ContentGroup.readFirstVersion(in) : ContentGroup.read(in);
         group.coolDownEnd = in.readLong();
         group.finalAt = in.readLong();
         group.suppressed = in.readLong();
+        group.window = eventTime ? NEVER : in.readLong();
+        if (eventTime) {
+          group.coolDownEnd = Math.min(group.coolDownEnd, now + settings.coolDown());
+          group.finalAt = Math.min(group.finalAt, group.coolDownEnd + settings.finalCountAfter());
+        }
         result.groups.add(group);
+      }
+      if (eventTime) {
+        result.windowStart = NEVER;
+        result.quarantinedUntil = Math.min(result.quarantinedUntil, now + settings.quarantine());
       }
       return result;
     } catch (IOException e) {

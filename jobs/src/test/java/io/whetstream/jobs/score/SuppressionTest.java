@@ -10,6 +10,9 @@ import io.whetstream.jobs.score.Suppression.Elapsed;
 import io.whetstream.jobs.score.Suppression.FinalCount;
 import io.whetstream.jobs.score.Suppression.Settings;
 import io.whetstream.jobs.score.Suppression.Verdict;
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
 import java.util.List;
 import java.util.PriorityQueue;
 import java.util.Random;
@@ -18,9 +21,17 @@ import org.junit.jupiter.api.Test;
 
 class SuppressionTest {
   private static final Settings SETTINGS = new Settings(1000, 500, 6, 4, 10_000, 1_000_000, 60_000);
-  private static final ContentGroup CAT = new ContentGroup(true, 0b1111L, 0, 0);
-  private static final ContentGroup NEARLY_CAT = new ContentGroup(true, 0b111111L, 1, 0);
-  private static final ContentGroup DOG = new ContentGroup(true, -1L, 0, 0);
+  private static final ContentGroup CAT = picture(0b1111L, 0);
+  private static final ContentGroup NEARLY_CAT = picture(0b111111L, 1);
+  private static final ContentGroup DOG = picture(-1L, 0);
+
+  private static ContentGroup picture(long first, long second) {
+    return new ContentGroup(true, 100, first, second, 0, 0, 0, 0, 0, 0);
+  }
+
+  private static ContentGroup text(long digest) {
+    return new ContentGroup(false, 0, digest, 0, 0, 0, 0, 0, 0, 0);
+  }
 
   @Test
   void raisesTheFirstMatchOfAGroupAndCountsTheFollowingOnes() {
@@ -56,75 +67,135 @@ class SuppressionTest {
   }
 
   @Test
-  void aQueryThatMatchesTooMuchIsQuarantinedAndItsMatchesAreCounted() {
-    Settings strict = new Settings(0, 0, 6, 4, 1000, 3, 5000);
+  void copiesOfOneMatchAreNoFlood() {
+    Settings strict = new Settings(0, 10_000, 6, 4, 1000, 3, 5000);
+    Suppression state = new Suppression();
+    for (int i = 0; i < 500; i++) {
+      Decision decision = state.onMatch(i, CAT, strict);
+      assertEquals(Verdict.RAISE, decision.verdict());
+      assertFalse(decision.quarantineBegins());
+    }
+  }
+
+  @Test
+  void inQuarantineEachGroupRaisesOneAlertAndOfItsCopiesASampleDoes() {
+    Settings strict = new Settings(0, 0, 6, 256, 1000, 3, 5000);
     Suppression state = new Suppression();
     for (int i = 0; i < 3; i++) {
-      assertEquals(Verdict.RAISE, state.onMatch(i, CAT, strict).verdict());
+      assertFalse(state.onMatch(i, text(i), strict).quarantineBegins());
     }
-    Decision begins = state.onMatch(3, DOG, strict);
-    assertEquals(Verdict.QUARANTINE_BEGINS, begins.verdict());
-    assertEquals(5003, begins.timer());
-    for (int i = 4; i < 10; i++) {
-      assertEquals(Verdict.QUARANTINED, state.onMatch(i, CAT, strict).verdict());
+    Decision begins = state.onMatch(3, text(3), strict);
+    assertTrue(begins.quarantineBegins());
+    assertEquals(Verdict.RAISE, begins.verdict());
+    assertEquals(5003, state.nextDue());
+    // What an adversary would hide behind the flood.
+    assertEquals(Verdict.RAISE, state.onMatch(4, text(4), strict).verdict());
+    long sampled = 0;
+    for (int i = 0; i < 1000; i++) {
+      Verdict verdict = state.onMatch(5, text(4), strict).verdict();
+      sampled += verdict == Verdict.SAMPLE ? 1 : 0;
+      assertTrue(verdict == Verdict.SAMPLE || verdict == Verdict.WITHHOLD);
     }
+    assertEquals(10, sampled);
     Elapsed end = state.onTime(5003);
     assertTrue(end.quarantineEnded());
-    assertEquals(7, end.quarantined());
+    assertEquals(990, end.withheld());
     assertFalse(state.inQuarantine());
-    assertEquals(Verdict.RAISE, state.onMatch(5004, CAT, strict).verdict());
+    assertEquals(Verdict.RAISE, state.onMatch(5004, text(4), strict).verdict());
+  }
+
+  @Test
+  void aFloodOfUnlikeMatchesIsBoundedToo() {
+    Settings strict = new Settings(0, 0, 6, 256, 1000, 30, 5000);
+    Suppression state = new Suppression();
+    long raised = 0;
+    for (int i = 0; i < 10_000; i++) {
+      raised += state.onMatch(10, text(i), strict).verdict() == Verdict.RAISE ? 1 : 0;
+    }
+    assertEquals(300, raised);
+  }
+
+  /** As an adversary writes them into records: they are not asked. */
+  @Test
+  void stateOfEventTimeEndsNoLaterThanIfItHadBegunNow() throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (DataOutputStream out = new DataOutputStream(bytes)) {
+      long year3000 = 32_503_680_000_000L;
+      out.writeByte(1);
+      for (long value : new long[] {7, 1, 0, 5, year3000, 12}) {
+        out.writeLong(value);
+      }
+      out.writeInt(1);
+      out.writeLong(0);
+      out.writeBoolean(false);
+      for (long value : new long[] {42, 0, 0, year3000, year3000 + 500, 9}) {
+        out.writeLong(value);
+      }
+    }
+    Suppression state = Suppression.fromBytes(bytes.toByteArray(), 100_000, SETTINGS);
+    assertEquals(7, state.revision());
+    assertEquals(101_500, state.nextDue());
+    assertEquals(Verdict.WITHHOLD, state.onMatch(100_999, text(42), SETTINGS).verdict());
+    Elapsed end = state.onTime(160_000);
+    assertTrue(end.quarantineEnded());
+    assertEquals(13, end.withheld());
+    assertEquals(List.of(new FinalCount(0, 9)), end.counts());
   }
 
   @Test
   void aFullMemoryGivesTheCountOfTheOldestGroupInsteadOfLosingIt() {
     Suppression state = new Suppression();
-    long first = state.onMatch(0, new ContentGroup(false, 0, 0, 0), SETTINGS).groupId();
-    state.onMatch(1, new ContentGroup(false, 0, 0, 0), SETTINGS);
+    long first = state.onMatch(0, text(0), SETTINGS).groupId();
+    state.onMatch(1, text(0), SETTINGS);
     for (int i = 1; i < 4; i++) {
-      state.onMatch(2, new ContentGroup(false, i, 0, 0), SETTINGS);
+      state.onMatch(2, text(i), SETTINGS);
     }
-    Decision fifth = state.onMatch(3, new ContentGroup(false, 4, 0, 0), SETTINGS);
+    Decision fifth = state.onMatch(3, text(4), SETTINGS);
     assertEquals(new FinalCount(first, 1), fifth.forgotten());
   }
 
   /** Whatever the stream, every match is in exactly one of the counts, also across a restore. */
   @Test
   void everyMatchIsCountedExactlyOnce() {
+    int quarantines = 0;
     for (int seed = 0; seed < 50; seed++) {
       Random random = new Random(seed);
       Settings settings =
           new Settings(
-              random.nextInt(300), random.nextInt(300), 6, 1 + random.nextInt(5), 200, 40, 500);
+              random.nextInt(300), random.nextInt(300), 6, 1 + random.nextInt(5), 200, 6, 500);
       Suppression state = new Suppression();
       PriorityQueue<Long> timers = new PriorityQueue<>();
       long raised = 0;
       long suppressed = 0;
-      long quarantined = 0;
+      long withheld = 0;
       long now = 0;
       for (int i = 0; i < 2000; i++) {
         now += random.nextInt(i % 400 < 100 ? 3 : 30);
         while (!timers.isEmpty() && timers.peek() <= now) {
           Elapsed elapsed = state.onTime(timers.poll());
           suppressed += elapsed.counts().stream().mapToLong(FinalCount::suppressed).sum();
-          quarantined += elapsed.quarantined();
+          withheld += elapsed.withheld();
         }
-        // Late records included.
-        long eventTime = Math.max(0, now - random.nextInt(50));
-        Decision decision =
-            state.onMatch(eventTime, new ContentGroup(false, random.nextInt(8), 0, 0), settings);
-        raised += decision.verdict() == Verdict.RAISE ? 1 : 0;
+        // A clock set back included.
+        long at = Math.max(0, now - random.nextInt(50));
+        Decision decision = state.onMatch(at, text(random.nextInt(8)), settings);
+        boolean goesOut =
+            decision.verdict() == Verdict.RAISE || decision.verdict() == Verdict.SAMPLE;
+        raised += goesOut ? 1 : 0;
         suppressed += decision.suppressedBefore();
         suppressed += decision.forgotten() == null ? 0 : decision.forgotten().suppressed();
         if (decision.timer() != Long.MIN_VALUE) {
           timers.add(decision.timer());
         }
-        state = Suppression.fromBytes(state.toBytes());
+        state = Suppression.fromBytes(state.toBytes(), now, settings);
       }
       Elapsed rest = state.endAll();
       suppressed += rest.counts().stream().mapToLong(FinalCount::suppressed).sum();
-      quarantined += rest.quarantined();
-      assertEquals(2000, raised + suppressed + quarantined, "seed " + seed);
+      withheld += rest.withheld();
+      assertEquals(2000, raised + suppressed + withheld, "seed " + seed);
+      quarantines += withheld > 0 ? 1 : 0;
     }
+    assertTrue(quarantines > 10, "quarantines are met: " + quarantines);
   }
 
   @Test
@@ -132,12 +203,12 @@ class SuppressionTest {
     byte[] state = new Suppression().toBytes();
     state[0] = 99;
     Throwable refusal =
-        assertThrows(SuppressRestartsException.class, () -> Suppression.fromBytes(state))
+        assertThrows(
+                SuppressRestartsException.class, () -> Suppression.fromBytes(state, 0, SETTINGS))
             .getCause();
     assertEquals(
         "the suppressor's state has version 99, this release reads "
-            + new Suppression().toBytes()[0]
-            + "; restore with the release that wrote it",
+            + "1 to 2; restore with the release that wrote it",
         refusal.getMessage());
   }
 }
