@@ -320,6 +320,9 @@ final class TopicFeed implements AutoCloseable {
   }
 
   private void deadLetter(String source, ConsumerRecord<byte[], byte[]> record) {
+    if (DeadLetters.isReplayMark(record)) {
+      return;
+    }
     DeadLetter letter = DeadLetters.read(record);
     board.count("deadLetters", 1);
     ObjectNode node = Board.object();
