@@ -4,8 +4,8 @@ import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.Embedder;
+import io.whetstream.model.pairs.LineImage;
 import java.io.PrintWriter;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
@@ -21,7 +21,7 @@ final class PairEmbedder {
    * @param where what names it in an error: file and line
    * @param key what the caller knows it by
    */
-  record Row<K>(K key, Path image, List<String> texts, String where) {}
+  record Row<K>(K key, LineImage image, List<String> texts, String where) {}
 
   /** A row that could be used: one image vector and one vector per text, all of unit length. */
   @SuppressWarnings("ArrayRecordComponent") // Never compared.

@@ -5,12 +5,9 @@ import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.SequenceBuilder;
-import java.io.IOException;
+import io.whetstream.model.pairs.LineImage;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
@@ -76,17 +73,10 @@ final class PairLoader {
    *
    * @param where what names the pair in an error: file and line
    */
-  Image image(Path file, String where) {
-    byte[] encoded;
+  Image image(LineImage image, String where) {
+    byte[] encoded = image.read(where);
     try {
-      encoded = Files.readAllBytes(file);
-    } catch (NoSuchFileException e) {
-      throw new BadInputException(where + ": no image " + file, e);
-    } catch (IOException e) {
-      throw new BadInputException(where + ": image " + file + " cannot be read: " + e, e);
-    }
-    try {
-      ModelImage processed = model.processor().process(decoder.decode(encoded, file.toString()));
+      ModelImage processed = model.processor().process(decoder.decode(encoded, "image " + image));
       requireRoom(processed.geometry());
       return new Image(processed, digest(encoded));
     } catch (BadInputException e) {

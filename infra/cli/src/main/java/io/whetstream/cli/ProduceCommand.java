@@ -1,8 +1,6 @@
 package io.whetstream.cli;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.connectors.format.RecordCodec;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.Topics;
@@ -11,20 +9,23 @@ import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.model.BadInputException;
-import java.io.BufferedReader;
+import io.whetstream.model.pairs.JsonLines;
+import io.whetstream.model.pairs.LineImage;
 import java.io.IOException;
-import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
+import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -43,7 +44,9 @@ import picocli.CommandLine.Option;
           + " a record; its text is in a file of the same name that ends in .txt."
     })
 final class ProduceCommand implements Callable<Integer> {
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final Pattern URI = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]*://?");
+  private static final Pattern PICTURE =
+      Pattern.compile("\\.(png|jpe?g|webp|gif|bmp)$", Pattern.CASE_INSENSITIVE);
 
   /** What goes where. */
   enum Target {
@@ -155,13 +158,14 @@ final class ProduceCommand implements Callable<Integer> {
   /**
    * What a line or a file of a folder says.
    *
-   * @param image path or URI, or null
+   * @param uri of the image, or null
+   * @param image or null
    */
   private record Line(
       String where,
-      Path base,
       String id,
-      String image,
+      String uri,
+      LineImage image,
       String text,
       String longText,
       String source,
@@ -171,60 +175,42 @@ final class ProduceCommand implements Callable<Integer> {
     if (Files.isDirectory(from)) {
       return folder();
     }
-    if (!Files.isRegularFile(from)) {
-      throw new BadInputException(from + ": no such file or folder");
-    }
-    BufferedReader reader = Files.newBufferedReader(from);
-    long[] number = {0};
-    return reader
-        .lines()
-        .map(text -> parse(text, ++number[0]))
-        .filter(line -> line != null)
-        .onClose(
-            () -> {
-              try {
-                reader.close();
-              } catch (IOException e) {
-                throw new UncheckedIOException(e);
-              }
-            });
+    return JsonLines.read(
+        from,
+        this::parse,
+        bad -> {
+          throw bad;
+        });
   }
 
-  private Line parse(String text, long number) {
-    if (text.isBlank()) {
-      return null;
-    }
-    String where = from + ", line " + number;
-    JsonNode node;
-    try {
-      node = JSON.readTree(text);
-    } catch (JsonProcessingException e) {
-      throw new BadInputException(where + " is not JSON: " + e.getOriginalMessage(), e);
-    }
+  private Line parse(JsonLines.Line line) {
+    JsonNode node = line.object();
     String id = text(node, "id");
     if (id == null) {
-      throw new BadInputException(where + " has no id");
+      throw line.bad("no id");
     }
     if (!Ids.isShort(id)) {
-      throw new BadInputException(where + ": " + Ids.tooLong(id));
+      throw line.bad(Ids.tooLong(id));
     }
     String caption = text(node, "caption");
     if (caption == null && node.path("captions").path(0).isTextual()) {
       caption = node.path("captions").path(0).asText();
     }
     String longCaption = text(node, "caption_long");
+    String image = text(node, "image") == null ? text(node, "imageUri") : text(node, "image");
+    String uri = image != null && URI.matcher(image).lookingAt() ? image : null;
     return new Line(
-        where,
-        from.toAbsolutePath().getParent(),
+        from + ": line " + line.number(),
         id,
-        text(node, "image") == null ? text(node, "imageUri") : text(node, "image"),
+        uri,
+        image == null || uri != null ? null : line.image("image", image),
         target == Target.PAIRS ? caption : text(node, "text"),
         longCaption == null ? text(node, "captionLong") : longCaption,
         text(node, "source"),
-        time(node.path("eventTime"), where));
+        time(node.path("eventTime"), line));
   }
 
-  private static long time(JsonNode time, String where) {
+  private static long time(JsonNode time, JsonLines.Line line) {
     if (time.isMissingNode() || time.isNull()) {
       return System.currentTimeMillis();
     }
@@ -234,11 +220,8 @@ final class ProduceCommand implements Callable<Integer> {
     try {
       return OffsetDateTime.parse(time.asText()).toInstant().toEpochMilli();
     } catch (DateTimeParseException e) {
-      throw new BadInputException(
-          where
-              + ": eventTime must be milliseconds since 1970 or like 2026-01-31T13:00:00Z, not "
-              + time,
-          e);
+      throw line.bad(
+          "eventTime must be milliseconds since 1970 or like 2026-01-31T13:00:00Z, not " + time);
     }
   }
 
@@ -249,52 +232,66 @@ final class ProduceCommand implements Callable<Integer> {
 
   private Stream<Line> folder() throws IOException {
     List<Path> found;
+    List<Path> hidden = new ArrayList<>();
     try (Stream<Path> walk = Files.walk(from)) {
       found =
           walk.filter(Files::isRegularFile)
-              .filter(
-                  file ->
-                      file.toString()
-                          .toLowerCase(Locale.ROOT)
-                          .matches(".*\\.(png|jpe?g|webp|gif|bmp)"))
+              .filter(file -> PICTURE.matcher(file.toString()).find())
+              .filter(file -> !isHidden(from.relativize(file)) || !hidden.add(file))
               .sorted()
               .toList();
     }
-    return found.stream()
-        .map(
-            file -> {
-              Path beside =
-                  file.resolveSibling(
-                      file.getFileName().toString().replaceFirst("\\.[^.]*$", "") + ".txt");
-              try {
-                return new Line(
-                    file.toString(),
-                    from,
-                    from.relativize(file).toString(),
-                    file.toAbsolutePath().toString(),
-                    Files.exists(beside) ? Files.readString(beside).strip() : null,
-                    null,
-                    from.getFileName().toString(),
-                    System.currentTimeMillis());
-              } catch (IOException e) {
-                throw new BadInputException(beside + ": cannot be read: " + e.getMessage(), e);
-              }
-            });
+    if (!hidden.isEmpty()) {
+      result.err().printf("left out: %d hidden files, such as %s%n", hidden.size(), hidden.get(0));
+    }
+    return found.stream().map(this::file);
+  }
+
+  /** What systems and version control keep beside pictures, under their names. */
+  private static boolean isHidden(Path relative) {
+    for (Path part : relative) {
+      String name = part.toString();
+      if (name.startsWith(".") || name.equals("__MACOSX") || name.equals("CVS")) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private Line file(Path file) {
+    Path beside =
+        file.resolveSibling(file.getFileName().toString().replaceFirst("\\.[^.]*$", "") + ".txt");
+    String text = null;
+    try {
+      if (Files.exists(beside)) {
+        text = Files.readString(beside).strip();
+        // A byte order mark, as some editors put it.
+        text = text.startsWith("\ufeff") ? text.substring(1).strip() : text;
+      }
+    } catch (CharacterCodingException e) {
+      throw new BadInputException(beside + ": not UTF-8 text; convert it first", e);
+    } catch (IOException e) {
+      throw new BadInputException(beside + ": cannot be read: " + e.getMessage(), e);
+    }
+    return new Line(
+        file.toString(),
+        from.relativize(file).toString(),
+        null,
+        LineImage.of(file.toAbsolutePath()),
+        text,
+        null,
+        from.toAbsolutePath().normalize().getFileName().toString(),
+        System.currentTimeMillis());
   }
 
   private StreamRecord record(Line line) {
     byte[] bytes = null;
-    String uri = null;
+    String uri = line.uri();
     if (line.image() != null) {
-      if (line.image().matches("[A-Za-z][A-Za-z0-9+.-]*://?.*")) {
-        uri = line.image();
+      if (images.byUri && line.image().file() != null) {
+        uri = line.image().file().toAbsolutePath().normalize().toUri().toString();
       } else {
-        Path file = line.base().resolve(line.image());
-        if (images.byUri) {
-          uri = file.toAbsolutePath().normalize().toUri().toString();
-        } else {
-          bytes = read(file, line.where());
-        }
+        bytes = line.image().read(line.where());
       }
     }
     try {
@@ -312,14 +309,6 @@ final class ProduceCommand implements Callable<Integer> {
           : new Item(line.id(), uri, null, line.text(), line.source(), line.time(), bytes, null);
     } catch (BadInputException e) {
       throw new BadInputException(line.where() + ": " + e.getMessage(), e);
-    }
-  }
-
-  private static byte[] read(Path file, String where) {
-    try {
-      return Files.readAllBytes(file);
-    } catch (IOException e) {
-      throw new BadInputException(where + ": image " + file + " cannot be read", e);
     }
   }
 }

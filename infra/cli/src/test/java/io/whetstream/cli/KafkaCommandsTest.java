@@ -34,6 +34,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -45,10 +46,12 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The commands that speak to Kafka, on a real broker. */
+@Tag("cluster")
 class KafkaCommandsTest {
   @TempDir static Path directory;
   private static EmbeddedKafka kafka;
@@ -204,10 +207,17 @@ class KafkaCommandsTest {
     create("h.");
     Path folder = Files.createDirectories(directory.resolve("folder/sub"));
     Files.write(folder.resolve("a.png"), png());
-    Files.writeString(folder.resolve("a.txt"), "a red cross\n");
+    Files.writeString(folder.resolve("a.txt"), "\ufeffa red cross\n");
+    // As systems and version control leave them beside pictures.
+    for (String hidden : List.of("sub/._a.png", ".git/x.png", "__MACOSX/sub/a.png", "CVS/b.jpg")) {
+      Path file = folder.resolveSibling(hidden);
+      Files.createDirectories(file.getParent());
+      Files.writeString(file, "no picture");
+    }
     String from = folder.getParent().toString();
     Ran produced = run("h.", "produce", "--topic", "items", "--from", from);
     assertEquals(1, produced.json().path("sent").asInt(), produced.err());
+    assertTrue(produced.err().contains("left out: 4 hidden files"), produced.err());
     Item item =
         RecordFormat.json()
             .codec(RecordType.ITEM, null)
@@ -215,6 +225,58 @@ class KafkaCommandsTest {
     assertEquals("sub/a.png", item.id());
     assertEquals("a red cross", item.text());
     assertArrayEquals(png(), item.image());
+  }
+
+  /** As {@code train} reads it: the same mark, the same forms of an image, the same words. */
+  @Test
+  void readsAFileAsTrainingDoes() throws Exception {
+    create("r.");
+    Path file = directory.resolve("marked.jsonl");
+    String image = "data:image/png;base64," + Base64.getEncoder().encodeToString(png());
+    String good = "{\"id\":\"one\",\"image\":\"" + image + "\",\"caption\":\"a red cross\"}\n";
+    Files.writeString(file, "\ufeff" + good);
+    Ran produced = run("r.", "produce", "--topic", "pairs", "--from", file.toString());
+    assertEquals(1, produced.json().path("sent").asInt(), produced.err());
+    ImageTextPair pair =
+        RecordFormat.json()
+            .codec(RecordType.PAIR, null)
+            .decode(read("r.pairs").get(0).value(), null, 0);
+    assertArrayEquals(png(), pair.image());
+
+    Files.write(file, concat(utf8(good), new byte[] {'"', (byte) 0xe9, '"', '\n'}));
+    Ran refused = run("r.", "produce", "--topic", "pairs", "--from", file.toString());
+    assertEquals(Main.BAD_INPUT, refused.code());
+    assertTrue(refused.err().contains(file + ": line 2: not UTF-8 text"), refused.err());
+
+    Path folder = Files.createDirectories(directory.resolve("latin"));
+    Files.write(folder.resolve("a.png"), png());
+    Files.write(folder.resolve("a.txt"), new byte[] {(byte) 0xe9});
+    Ran named = run("r.", "produce", "--topic", "items", "--from", folder.toString());
+    assertEquals(Main.BAD_INPUT, named.code());
+    assertTrue(named.err().contains("a.txt: not UTF-8 text"), named.err());
+  }
+
+  private static byte[] concat(byte[] first, byte[] second) {
+    byte[] both = Arrays.copyOf(first, first.length + second.length);
+    System.arraycopy(second, 0, both, first.length, second.length);
+    return both;
+  }
+
+  /** So that a script can tell it from what will never work. */
+  @Test
+  void aBrokerThatDoesNotAnswerHasAnExitCodeOfItsOwn() {
+    Ran refused =
+        runAlone(
+            "topics",
+            "check",
+            "--bootstrap-servers",
+            "127.0.0.1:1",
+            "--kafka-property",
+            "default.api.timeout.ms=1000",
+            "--kafka-property",
+            "request.timeout.ms=500");
+    assertEquals(Main.TRY_AGAIN, refused.code(), refused.err());
+    assertTrue(refused.err().contains("try again"), refused.err());
   }
 
   @Test

@@ -38,6 +38,11 @@ public final class ImageDecoder {
     this.maxPixels = Math.min(maxPixels, (Integer.MAX_VALUE - 8) / 3);
   }
 
+  /** Whether bytes begin as a picture of a known format does. */
+  public static boolean isPicture(byte[] bytes) {
+    return Format.of(bytes) != Format.UNKNOWN;
+  }
+
   /**
    * Decodes a picture.
    *

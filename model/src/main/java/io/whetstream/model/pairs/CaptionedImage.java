@@ -1,13 +1,12 @@
 package io.whetstream.model.pairs;
 
-import java.nio.file.Path;
 import java.util.List;
 
 /**
  * One line of a pairs file.
  *
  * @param id the pair's id
- * @param image the image file, resolved against the pairs file's directory
+ * @param image a file, resolved against the pairs file's directory, or the picture itself
  * @param caption the short caption: the first of {@code captions} where the line has only those;
  *     null if there is none
  * @param captionLong the long caption, or null
@@ -17,7 +16,7 @@ import java.util.List;
  */
 public record CaptionedImage(
     String id,
-    Path image,
+    LineImage image,
     String caption,
     String captionLong,
     List<String> captions,

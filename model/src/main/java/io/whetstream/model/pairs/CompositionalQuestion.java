@@ -1,20 +1,19 @@
 package io.whetstream.model.pairs;
 
-import java.nio.file.Path;
 import java.util.List;
 
 /**
  * One line of a file of compositional items: a picture, its caption, and captions made false by an
  * edit.
  *
- * @param image the image file, resolved against the items file's directory
+ * @param image a file, resolved against the items file's directory, or the picture itself
  * @param positive what is true of the picture
  * @param negatives what is not; at least one
  * @param kind what was edited, for example {@code swap}
  * @param line number in the file, from 1
  */
 public record CompositionalQuestion(
-    Path image, String positive, List<String> negatives, String kind, int line) {
+    LineImage image, String positive, List<String> negatives, String kind, int line) {
   public CompositionalQuestion {
     negatives = List.copyOf(negatives);
   }

@@ -1,6 +1,7 @@
 package io.whetstream.model.pairs;
 
 import io.whetstream.model.BadInputException;
+import java.io.ByteArrayInputStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -9,8 +10,9 @@ import java.util.stream.Stream;
 
 /**
  * Reads pairs files: JSON lines {@code {"id", "image", "caption", "caption_long"?, "captions"?,
- * "group"?}} with image paths relative to the file. Of captions at least one kind must be there,
- * and none that is there may be empty. Keys that are not known are let pass; empty lines too.
+ * "group"?}} with image paths relative to the file, or images in base64 or as {@code data:} URIs.
+ * Of captions at least one kind must be there, and none that is there may be empty. Keys that are
+ * not known are let pass; empty lines too.
  */
 public final class PairsFile {
   private PairsFile() {}
@@ -34,6 +36,21 @@ public final class PairsFile {
     return JsonLines.read(file, PairsFile::pair, onBad);
   }
 
+  /**
+   * The pairs of a file that was read already.
+   *
+   * @param file what to call it, and against what its paths are resolved
+   */
+  public static Stream<CaptionedImage> read(byte[] bytes, Path file) {
+    return JsonLines.read(
+        new ByteArrayInputStream(bytes),
+        file,
+        PairsFile::pair,
+        bad -> {
+          throw bad;
+        });
+  }
+
   private static CaptionedImage pair(JsonLines.Line line) {
     String caption = line.optionalText("caption");
     String captionLong = line.optionalText("caption_long");
@@ -49,7 +66,7 @@ public final class PairsFile {
     }
     return new CaptionedImage(
         line.text("id"),
-        line.path("image"),
+        line.image("image"),
         caption,
         captionLong,
         captions,
@@ -74,6 +91,6 @@ public final class PairsFile {
       throw line.bad("\"negatives\" must list at least one caption");
     }
     return new CompositionalQuestion(
-        line.path("image"), line.text("positive"), negatives, line.text("kind"), line.number());
+        line.image("image"), line.text("positive"), negatives, line.text("kind"), line.number());
   }
 }

@@ -1,18 +1,24 @@
 package io.whetstream.model.pairs;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.BadInputException;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -45,11 +51,18 @@ class PairsFileTest {
             "");
     List<CaptionedImage> pairs = read(file);
     assertEquals(
-        new CaptionedImage("a", scratch.resolve("images/a.png"), "A", null, List.of("A"), null, 1),
+        new CaptionedImage(
+            "a", LineImage.of(scratch.resolve("images/a.png")), "A", null, List.of("A"), null, 1),
         pairs.get(0));
     assertEquals(
         new CaptionedImage(
-            "7", Path.of("/abs/b.jpg"), "B", "B at length", List.of("C", "B"), "3", 3),
+            "7",
+            LineImage.of(Path.of("/abs/b.jpg")),
+            "B",
+            "B at length",
+            List.of("C", "B"),
+            "3",
+            3),
         pairs.get(1));
     assertEquals("D", pairs.get(2).caption());
     assertEquals(List.of("D", "E"), pairs.get(2).captions());
@@ -102,6 +115,93 @@ class PairsFileTest {
   }
 
   @Test
+  void aBadByteSpoilsItsOwnLineOnly() throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    for (int line = 1; line <= 1000; line++) {
+      // Latin-1, and a surrogate as CESU-8 writes it.
+      byte[] caption =
+          line == 900
+              ? new byte[] {(byte) 0xe9}
+              : line == 950
+                  ? new byte[] {(byte) 0xed, (byte) 0xa0, (byte) 0xbd}
+                  : "é".getBytes(StandardCharsets.UTF_8);
+      bytes.writeBytes(
+          "{\"id\":\"%d\",\"image\":\"x\",\"caption\":\""
+              .formatted(line)
+              .getBytes(StandardCharsets.UTF_8));
+      bytes.writeBytes(caption);
+      bytes.writeBytes("\"}\r\n".getBytes(StandardCharsets.UTF_8));
+    }
+    Path file = Files.write(scratch.resolve("mixed.jsonl"), bytes.toByteArray());
+    BadInputException e = assertThrows(BadInputException.class, () -> read(file));
+    assertTrue(e.getMessage().startsWith(file + ": line 900: not UTF-8"), e.getMessage());
+    List<BadInputException> bad = new ArrayList<>();
+    try (Stream<CaptionedImage> pairs = PairsFile.read(file, bad::add)) {
+      assertEquals(998, pairs.count());
+    }
+    assertTrue(bad.get(1).getMessage().contains("line 950"), bad.toString());
+    assertEquals(2, bad.size());
+  }
+
+  @Test
+  void linesEndAsEverySystemEndsThem() throws IOException {
+    Path file = Files.writeString(scratch.resolve("mac.jsonl"), GOOD + "\r" + GOOD + "\r\n" + GOOD);
+    assertEquals(List.of(1, 2, 3), read(file).stream().map(CaptionedImage::line).toList());
+  }
+
+  @Test
+  @EnabledOnOs({OS.LINUX, OS.MAC})
+  void readsFromAPipeWithImagesRelativeToTheWorkingDirectory() throws Exception {
+    Path pipe = scratch.resolve("pipe");
+    assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+    Process writer =
+        new ProcessBuilder("sh", "-c", "printf '%s\\n' \"$1\" >\"$2\"", "sh", GOOD, pipe.toString())
+            .start();
+    assertEquals(LineImage.of(Path.of("images/a.png")), read(pipe).get(0).image());
+    assertEquals(0, writer.waitFor());
+  }
+
+  @Test
+  void aLineMayHoldItsImage() throws IOException {
+    byte[] png = Files.readAllBytes(Path.of("src/test/resources/images/rgb.png"));
+    String plain = Base64.getEncoder().encodeToString(png);
+    List<String> forms =
+        List.of(
+            plain,
+            Base64.getMimeEncoder().encodeToString(png).replace("\r\n", "\\r\\n"),
+            Base64.getUrlEncoder().withoutPadding().encodeToString(png),
+            "data:image/png;base64," + plain,
+            "data:;base64," + plain);
+    Path file =
+        file(
+            forms.stream()
+                .map(form -> "{\"id\":\"a\",\"image\":\"" + form + "\",\"caption\":\"A\"}")
+                .toArray(String[]::new));
+    for (CaptionedImage pair : read(file)) {
+      assertNull(pair.image().file());
+      assertArrayEquals(png, pair.image().read("it"));
+    }
+    assertEquals(forms.size(), read(file).size());
+  }
+
+  @Test
+  void whatIsWrongWithALongImageIsSaidInShort() throws IOException {
+    byte[] png = Files.readAllBytes(Path.of("src/test/resources/images/rgb.png"));
+    String broken = Base64.getEncoder().encodeToString(png) + "!" + "x".repeat(500_000);
+    for (String image :
+        List.of(broken, "data:image/png;base64," + broken, "data:image/svg,<svg/>")) {
+      Path file = file("{\"id\":\"a\",\"image\":\"" + image + "\",\"caption\":\"A\"}");
+      BadInputException e = assertThrows(BadInputException.class, () -> read(file));
+      assertTrue(e.getMessage().startsWith(file + ": line 1: "), e.getMessage());
+      assertTrue(e.getMessage().length() < 400, e.getMessage());
+    }
+    LineImage deep = LineImage.of(scratch.resolve("folder/".repeat(500) + "x.png"));
+    BadInputException e = assertThrows(BadInputException.class, () -> deep.read("pairs: line 3"));
+    assertTrue(e.getMessage().startsWith("pairs: line 3: "), e.getMessage());
+    assertTrue(e.getMessage().length() < 400, e.getMessage());
+  }
+
+  @Test
   void readsCompositionalItems() throws IOException {
     Path file =
         file(
@@ -113,7 +213,11 @@ class PairsFileTest {
       assertEquals(
           List.of(
               new CompositionalQuestion(
-                  scratch.resolve("a.png"), "a red dog", List.of("a blue dog"), "replace", 1)),
+                  LineImage.of(scratch.resolve("a.png")),
+                  "a red dog",
+                  List.of("a blue dog"),
+                  "replace",
+                  1)),
           items.toList());
     }
     assertTrue(bad.get(0).getMessage().contains("line 2"), bad.toString());

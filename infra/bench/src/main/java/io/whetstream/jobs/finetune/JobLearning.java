@@ -344,7 +344,7 @@ public final class JobLearning implements Callable<Integer> {
     CaptionedImage line = fileTrain.get(number % fileTrain.size());
     return new Line(
         line.id() + "-" + number / fileTrain.size(),
-        Files.readAllBytes(line.image()),
+        line.image().read(line.id()),
         line.caption(),
         line.captionLong());
   }
@@ -412,7 +412,7 @@ public final class JobLearning implements Callable<Integer> {
     List<long[]> captions = new ArrayList<>();
     List<String> groups = new ArrayList<>();
     for (CaptionedImage line : fileHeldOut) {
-      pictures.add(images.process(decoder.decode(Files.readAllBytes(line.image()), line.id())));
+      pictures.add(images.process(decoder.decode(line.image().read(line.id()), line.id())));
       captions.add(tokenizer.encode(line.caption()));
       groups.add(line.group() == null ? line.id() : line.group());
     }

@@ -38,11 +38,16 @@ final class FileSource implements Source {
    * @throws BadInputException if it cannot be used, naming the line
    */
   FileSource(Path file, DemoOptions options) {
-    try (Stream<CaptionedImage> read = PairsFile.read(file)) {
-      lines = read.toList();
-      digest = Digests.sha256(Files.readAllBytes(file));
+    byte[] bytes;
+    try {
+      // Once: it may be a pipe.
+      bytes = Files.readAllBytes(file);
     } catch (IOException e) {
       throw new BadInputException(file + " cannot be read (" + e + ")", e);
+    }
+    digest = Digests.sha256(bytes);
+    try (Stream<CaptionedImage> read = PairsFile.read(bytes, file)) {
+      lines = read.toList();
     }
     if (lines.size() < FEWEST) {
       throw new BadInputException(
@@ -104,32 +109,19 @@ final class FileSource implements Source {
   }
 
   private static void requireImage(CaptionedImage line) {
-    try {
-      long size = Files.isRegularFile(line.image()) ? Files.size(line.image()) : -1;
-      if (size < 0 || !Files.isReadable(line.image())) {
-        throw new BadInputException(
-            "line " + line.line() + ": image " + line.image() + " is no file that can be read");
-      }
-      if (size > LARGEST_IMAGE) {
-        throw new BadInputException(
-            "line %d: image %s has %d bytes; a record takes %d"
-                .formatted(line.line(), line.image(), size, LARGEST_IMAGE));
-      }
-    } catch (IOException e) {
-      throw unreadable(line, e);
+    long size = line.image().size();
+    if (size < 0) {
+      throw new BadInputException(
+          "line " + line.line() + ": image " + line.image() + " is no file that can be read");
+    }
+    if (size > LARGEST_IMAGE) {
+      throw new BadInputException(
+          "line %d: image %s has %d bytes; a record takes %d"
+              .formatted(line.line(), line.image(), size, LARGEST_IMAGE));
     }
   }
 
   private static byte[] image(CaptionedImage line) {
-    try {
-      return Files.readAllBytes(line.image());
-    } catch (IOException e) {
-      throw unreadable(line, e);
-    }
-  }
-
-  private static BadInputException unreadable(CaptionedImage line, IOException e) {
-    return new BadInputException(
-        "line " + line.line() + ": image " + line.image() + " cannot be read (" + e + ")", e);
+    return line.image().read("line " + line.line());
   }
 }
