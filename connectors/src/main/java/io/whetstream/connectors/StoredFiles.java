@@ -4,11 +4,13 @@ import io.whetstream.model.BadInputException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.net.URI;
+import java.net.URISyntaxException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.regex.Pattern;
 import org.apache.flink.core.fs.FSDataInputStream;
 import org.apache.flink.core.fs.FSDataOutputStream;
 import org.apache.flink.core.fs.FileStatus;
@@ -23,16 +25,40 @@ import org.apache.flink.core.fs.local.LocalFileSystem;
 public final class StoredFiles {
   private StoredFiles() {}
 
-  /** A path; what has no scheme is a path on this machine, whatever Flink's default is. */
+  private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]*:.*");
+
+  /**
+   * A path. What has no scheme is a path on this machine, whatever Flink's default is, and stands
+   * for itself. What begins with {@code file:} is a URI where it can be one ({@code %20} is a
+   * space), and what has another scheme is taken as Flink takes it, with nothing unescaped.
+   */
   public static Path path(String uri) {
     if (uri == null || uri.isBlank()) {
       throw new BadInputException(
           "a directory is missing: give a path or a URI like s3://bucket/x");
     }
-    if (URI.create(uri.replace(" ", "%20")).getScheme() == null) {
+    if (!SCHEME.matcher(uri).matches()) {
       return new Path(java.nio.file.Path.of(uri).toAbsolutePath().normalize().toUri());
     }
-    return new Path(uri);
+    Path literal = new Path(uri);
+    Path unescaped = uri.regionMatches(true, 0, "file:", 0, 5) ? unescaped(uri) : null;
+    // An earlier release made a directory of the very name: what is in it is still found.
+    return unescaped == null || (exists(literal) && !exists(unescaped)) ? literal : unescaped;
+  }
+
+  /** What a URI with a scheme stands for, or null if it is none. */
+  public static Path unescaped(String uri) {
+    try {
+      URI parsed = new URI(uri);
+      boolean path = parsed.getPath() != null && parsed.getQuery() == null;
+      return path && parsed.getFragment() == null ? new Path(parsed) : null;
+    } catch (URISyntaxException e) {
+      return null;
+    }
+  }
+
+  private static boolean exists(Path path) {
+    return Files.exists(java.nio.file.Path.of(path.getPath()));
   }
 
   /** The path on this machine's disk, or null if it lies elsewhere. */

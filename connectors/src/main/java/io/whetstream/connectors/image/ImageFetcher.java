@@ -41,7 +41,7 @@ public final class ImageFetcher implements AutoCloseable {
   private ImageFetcher(ImageOptions options, HttpGet.Resolver resolver) {
     this.options = options;
     this.http = new HttpGet(options, resolver);
-    this.roots = options.roots().stream().map(StoredFiles::path).toList();
+    this.roots = options.roots().stream().map(ImageFetcher::root).toList();
     ThreadFactory threads =
         task -> {
           Thread thread = new Thread(task, "whetstream-images");
@@ -49,6 +49,14 @@ public final class ImageFetcher implements AutoCloseable {
           return thread;
         };
     this.executor = Executors.newFixedThreadPool(options.concurrency(), threads);
+  }
+
+  /** A root is unescaped where it is a URI, because the addresses below it are. */
+  private static Path root(String root) {
+    Path unescaped = root.contains(":") ? StoredFiles.unescaped(root) : null;
+    return unescaped == null || unescaped.toUri().getScheme() == null
+        ? StoredFiles.path(root)
+        : unescaped;
   }
 
   /** A fetcher with threads of its own; the caller closes it. */

@@ -23,11 +23,13 @@ import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Every record through a broker, a job and a broker again. */
+@Tag("cluster")
 @Timeout(300)
 class BrokerRoundTripTest {
   private final KafkaConnection kafka = KafkaBroker.shared();

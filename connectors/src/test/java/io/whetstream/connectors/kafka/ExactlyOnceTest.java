@@ -20,10 +20,15 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.apache.flink.api.common.functions.RichMapFunction;
+import org.apache.flink.runtime.state.FunctionInitializationContext;
+import org.apache.flink.runtime.state.FunctionSnapshotContext;
+import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
@@ -38,11 +43,13 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Two subtasks from a topic of two partitions to another, through a failure in the middle. */
+@Tag("cluster")
 @Timeout(300)
 class ExactlyOnceTest {
   private static final int PARTITIONS = 2;
@@ -74,29 +81,59 @@ class ExactlyOnceTest {
     broker.close();
   }
 
-  /** Throws once, at the first item whose id begins so. */
-  private static final class FailOnce extends RichMapFunction<Read<Item>, Item> {
+  /**
+   * Throws once, at an item whose id begins so, when it has passed on an item that is in no
+   * checkpoint and the test has seen that one in the topic.
+   */
+  private static final class FailOnce extends RichMapFunction<Read<Item>, Item>
+      implements CheckpointedFunction {
     private static final long serialVersionUID = 1L;
     private static final AtomicInteger FAILURES = new AtomicInteger();
+    private static final AtomicReference<String> PASSED_ON = new AtomicReference<>();
+    private static volatile CountDownLatch written;
 
     private final String at;
+    private transient String inNoCheckpoint;
 
     FailOnce(String at) {
       this.at = at;
     }
 
     @Override
-    public Item map(Read<Item> read) {
-      if (read.value().id().startsWith(at) && FAILURES.compareAndSet(0, 1)) {
+    public Item map(Read<Item> read) throws InterruptedException {
+      String id = read.value().id();
+      if (inNoCheckpoint != null && id.startsWith(at) && FAILURES.compareAndSet(0, 1)) {
+        PASSED_ON.set(inNoCheckpoint);
+        written.await();
         throw new IllegalStateException("injected at " + read.at());
       }
+      inNoCheckpoint = id;
       return read.value();
     }
+
+    @Override
+    public void snapshotState(FunctionSnapshotContext context) {
+      inNoCheckpoint = null;
+    }
+
+    @Override
+    public void initializeState(FunctionInitializationContext context) {}
+  }
+
+  private void awaitFailure() throws Exception {
+    await(
+        () -> {
+          String id = FailOnce.PASSED_ON.get();
+          return id != null && read("read_uncommitted").contains(id);
+        });
+    FailOnce.written.countDown();
   }
 
   private void submit(DeliveryGuarantee delivery, Duration checkpoints, String failAt)
       throws Exception {
     FailOnce.FAILURES.set(0);
+    FailOnce.PASSED_ON.set(null);
+    FailOnce.written = new CountDownLatch(1);
     Configuration config = new Configuration();
     config.set(PipelineOptions.GENERIC_TYPES, false);
     config.set(RestartStrategyOptions.RESTART_STRATEGY, "fixed-delay");
@@ -185,10 +222,11 @@ class ExactlyOnceTest {
 
   @Test
   void aFailedTaskNeitherLosesNorDoublesARecord() throws Exception {
-    submit(DeliveryGuarantee.EXACTLY_ONCE, Duration.ofMillis(500), "b-1-40");
+    submit(DeliveryGuarantee.EXACTLY_ONCE, Duration.ofMillis(500), "b-1-4");
     send("a");
     awaitCommitted(sent);
     send("b");
+    awaitFailure();
     awaitCommitted(sent);
     send("c");
     awaitCommitted(sent);
@@ -213,11 +251,12 @@ class ExactlyOnceTest {
 
   @Test
   void atLeastOnceDoublesRecordsAfterTheSameFailureButLosesNone() throws Exception {
-    submit(DeliveryGuarantee.AT_LEAST_ONCE, Duration.ofHours(1), "c-1-40");
+    submit(DeliveryGuarantee.AT_LEAST_ONCE, Duration.ofHours(1), "c-1-4");
     send("a");
     send("b");
     awaitCommitted(sent);
     send("c");
+    awaitFailure();
     awaitCommitted(sent);
     assertEquals(1, FailOnce.FAILURES.get());
     List<String> all = read("read_committed");

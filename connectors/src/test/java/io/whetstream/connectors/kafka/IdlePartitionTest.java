@@ -24,11 +24,13 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A topic of two partitions, of which one is silent. */
+@Tag("cluster")
 @Timeout(120)
 class IdlePartitionTest {
   private static final RecordCodec<Item> JSON = RecordFormat.json().codec(RecordType.ITEM, null);

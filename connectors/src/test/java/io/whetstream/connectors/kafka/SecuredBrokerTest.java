@@ -33,11 +33,13 @@ import org.apache.kafka.common.errors.SslAuthenticationException;
 import org.apache.logging.log4j.Level;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Through a listener that wants TLS and a password, with nothing but properties passed through. */
+@Tag("cluster")
 @Timeout(180)
 class SecuredBrokerTest {
   private static final String PASSWORD = "hunter2";

@@ -48,11 +48,13 @@ import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.ExceptionUtils;
 import org.apache.flink.util.StateMigrationException;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A savepoint that an earlier serializer wrote, restored by a job with RocksDB and this one. */
+@Tag("cluster")
 @Timeout(180)
 class StateMigrationTest {
   private static final Item KEPT =

@@ -81,12 +81,13 @@ final class DemoCommand implements Callable<Integer> {
       throw new BadInputException(
           "base model directory " + base + " holds no model.safetensors; give another --model");
     }
+    TemporaryFolder.require(TemporaryFolder.NATIVES);
     Demo demo = new Demo(options, where, base, report, StopSignal.install(), progress());
     if (pairs != null) {
       demo.withPairs(pairs);
     }
     Map<String, Object> outcome =
-        (headless ? demo : demo.withConsole(consolePort, System.console() != null)).run();
+        (headless ? demo : demo.withConsole(consolePort, Terminal.attached())).run();
     if (result.json()) {
       result.print(outcome, "");
     }
@@ -94,7 +95,7 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private Demo.Progress progress() {
-    boolean live = !headless && System.console() != null;
+    boolean live = !headless && Terminal.attached();
     return live ? new LiveLine(result.err()) : new PlainLines(result.err());
   }
 

@@ -8,12 +8,15 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.util.Locale;
+import org.apache.kafka.common.errors.RetriableException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Turns a failure into one message and an exit code. */
 final class Failures {
   private static final Logger LOG = LoggerFactory.getLogger(Failures.class);
+
+  private static final int LONGEST = 1200;
 
   private Failures() {}
 
@@ -27,6 +30,10 @@ final class Failures {
       err.println("Add --verbose to see where.");
     }
     LOG.error("command failed", failure);
+    if (find(failure, RetriableException.class) != null) {
+      err.println("Kafka may answer otherwise later: try again.");
+      return Main.TRY_AGAIN;
+    }
     return badInput != null ? Main.BAD_INPUT : Main.FAILED;
   }
 
@@ -36,6 +43,12 @@ final class Failures {
     }
     if (find(failure, OutOfMemoryError.class) != null) {
       return "not enough memory; give more, for example WHETSTREAM_JAVA_OPTS=-Xmx8g";
+    }
+    if (find(failure, LinkageError.class) != null) {
+      String folder = TemporaryFolder.problem(TemporaryFolder.NATIVES);
+      if (folder != null) {
+        return folder;
+      }
     }
     BindException busy = find(failure, BindException.class);
     if (busy != null) {
@@ -80,12 +93,19 @@ final class Failures {
     return e.getFile() + ": " + reason + remedy;
   }
 
-  /** The message on one line, control characters removed: it may quote untrusted input. */
+  /**
+   * The message on one line that is not too long, control characters removed: it may quote
+   * untrusted input.
+   */
   static String oneLine(String message) {
-    return String.valueOf(message)
-        .strip()
-        .replaceAll("\\s*[\\r\\n]+\\s*", " ")
-        .replaceAll("\\p{Cntrl}", "");
+    String line =
+        String.valueOf(message)
+            .strip()
+            .replaceAll("\\s*[\\r\\n]+\\s*", " ")
+            .replaceAll("\\p{Cntrl}", "");
+    return line.length() <= LONGEST
+        ? line
+        : line.substring(0, LONGEST / 2) + " ... " + line.substring(line.length() - LONGEST / 2);
   }
 
   private static <T extends Throwable> T find(Throwable failure, Class<T> type) {

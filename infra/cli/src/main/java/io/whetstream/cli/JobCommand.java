@@ -4,6 +4,7 @@ import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.jobs.config.ConfigLoader;
 import io.whetstream.jobs.config.KafkaSettings;
+import io.whetstream.jobs.config.RegistrySettings;
 import io.whetstream.jobs.finetune.FineTuneConfig;
 import io.whetstream.jobs.finetune.FineTuneJob;
 import io.whetstream.jobs.score.ScoreConfig;
@@ -12,7 +13,11 @@ import io.whetstream.local.LocalJob;
 import io.whetstream.local.LocalOptions;
 import io.whetstream.local.LocalRuntime;
 import io.whetstream.local.StopSignal;
+import io.whetstream.model.BadInputException;
+import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,6 +26,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import picocli.CommandLine.Command;
@@ -30,31 +36,78 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/** {@code whetstream job}: a job in this process. The same main class is what a cluster runs. */
+/** {@code whetstream job}: jobs in this process. The same main classes are what a cluster runs. */
 @Command(
     name = "job",
-    description = "Runs the fine-tune or the scoring job in this process, until Ctrl-C.",
-    subcommands = {JobCommand.Finetune.class, JobCommand.Score.class})
+    description = "Runs the fine-tune job, the scoring job or both in this process, until Ctrl-C.",
+    subcommands = {JobCommand.Finetune.class, JobCommand.Score.class, JobCommand.Both.class})
 final class JobCommand implements Runnable {
   @Spec private CommandSpec spec;
 
   @Override
   public void run() {
-    throw new ParameterException(spec.commandLine(), "say which job: finetune or score");
+    throw new ParameterException(spec.commandLine(), "say which job: finetune, score or both");
   }
 
-  /** What both have in common. */
+  /**
+   * A configured job.
+   *
+   * @param name under which its state is kept
+   * @param config as it stands in the file
+   */
+  private record Plan(
+      String name, Record config, KafkaSettings kafka, String registry, Building building) {}
+
+  /** Adds a job to an environment, its settings over those of its file, and gives all of them. */
+  private interface Building {
+    Record build(StreamExecutionEnvironment environment, List<String> settings);
+  }
+
+  private static Plan finetune(Path file, List<String> overrides) {
+    FineTuneConfig config = read(FineTuneConfig.loader(), file, overrides);
+    return new Plan(
+        "finetune",
+        config,
+        config.kafka(),
+        config.registry().uri(),
+        (environment, settings) -> {
+          FineTuneConfig effective = read(FineTuneConfig.loader(), file, settings);
+          FineTuneJob.check(effective);
+          FineTuneJob.build(environment, effective, false);
+          return effective;
+        });
+  }
+
+  private static Plan score(Path file, List<String> overrides) {
+    ScoreConfig config = read(ScoreConfig.loader(), file, overrides);
+    return new Plan(
+        "score",
+        config,
+        config.kafka(),
+        config.registry().uri(),
+        (environment, settings) -> {
+          ScoreConfig effective = read(ScoreConfig.loader(), file, settings);
+          ScoreJob.build(environment, effective);
+          return effective;
+        });
+  }
+
+  private static <T extends Record> T read(
+      ConfigLoader<T> loader, Path file, List<String> overrides) {
+    return file == null
+        ? loader.parse("", "command line", overrides)
+        : loader.load(file, overrides);
+  }
+
+  /** What all have in common. */
   abstract static class Base implements Callable<Integer> {
     private static final long LOOK_SECONDS = 1;
 
+    /** Slots that one job needs at most. */
+    private static final int SLOTS = 4;
+
     @Spec private CommandSpec spec;
     @Mixin private LocalRuntimeOptions local;
-
-    @Option(
-        names = "--config",
-        paramLabel = "FILE",
-        description = "Configuration in YAML; what it does not say keeps its default.")
-    private Path config;
 
     @Option(
         names = "-D",
@@ -68,72 +121,134 @@ final class JobCommand implements Runnable {
         description = "Your own Kafka. Otherwise that of the configuration, else one is started.")
     private String bootstrapServers;
 
-    /** Reads the configuration; the same as the cluster's main class would. */
-    abstract Plan plan(Path config, List<String> overrides);
+    private final String directory;
 
     /**
-     * A configured job.
-     *
-     * @param name under which its state is kept
-     * @param rendered configuration, secrets masked
-     * @param topicPrefix of its topics
+     * @param directory name of the data directory under the default one
      */
-    record Plan(
-        String name, KafkaSettings kafka, String rendered, String topicPrefix, Building building) {}
-
-    /** Adds the job to an environment. */
-    interface Building {
-      void build(StreamExecutionEnvironment environment, List<String> overrides);
+    Base(String directory) {
+      this.directory = directory;
     }
+
+    /** Reads the configurations; the same as the cluster's main classes would. */
+    abstract List<Plan> plans(List<String> overrides);
 
     @Override
     public Integer call() throws Exception {
       PrintWriter err = spec.commandLine().getErr();
-      Plan plan = plan(config, overrides);
-      String given = plan.kafka().bootstrapServers();
-      String servers =
-          bootstrapServers != null
-              ? bootstrapServers
-              : given.equals(KafkaSettings.defaults().bootstrapServers()) ? null : given;
-      LocalOptions options = local.options(plan.name()).withBootstrapServers(servers);
+      List<Plan> plans = plans(overrides);
+      String servers = servers(plans);
+      LocalOptions options =
+          local.options(directory).withBootstrapServers(servers).withSlots(SLOTS * plans.size());
+      TemporaryFolder.require(TemporaryFolder.NATIVES);
       StopSignal stop = StopSignal.install();
       try (LocalRuntime runtime = LocalRuntime.start(options)) {
         String where = runtime.bootstrapServers();
         if (servers == null) {
-          try (Admin admin = KafkaConnection.of(where).admin()) {
-            new Topics(plan.topicPrefix()).create(admin, 1, (short) 1);
+          for (Plan plan : plans) {
+            try (Admin admin = KafkaConnection.of(where).admin()) {
+              new Topics(plan.kafka().topicPrefix()).create(admin, 1, (short) 1);
+            }
           }
         }
-        List<String> settings = new ArrayList<>(overrides);
-        settings.add("kafka.bootstrapServers=" + where);
-        err.println(plan.rendered());
         err.println("Kafka " + where + ", Flink " + runtime.webUi());
-        LocalJob job =
-            runtime.submit(
-                plan.name(), environment -> plan.building().build(environment, settings));
-        err.println(
-            job.restoredFrom() == null
-                ? "job " + job.name() + " started"
-                : "job " + job.name() + " goes on from " + job.restoredFrom());
-        CompletableFuture<Void> ended = runtime.ended(job);
+        List<LocalJob> jobs = new ArrayList<>();
+        for (Plan plan : plans) {
+          jobs.add(submit(plan, runtime, where, err));
+        }
+        CompletableFuture<?> ended =
+            CompletableFuture.anyOf(
+                jobs.stream().map(runtime::ended).toArray(CompletableFuture[]::new));
         while (!ended.isDone() && !stop.await(LOOK_SECONDS, TimeUnit.SECONDS)) {
           err.flush();
         }
-        if (ended.isDone()) {
+        if (ended.isDone() && jobs.size() == 1) {
           rethrow(ended);
           return 0;
         }
-        err.println("stopping with a savepoint ...");
-        Map<String, Path> savepoints = runtime.stopJobs();
-        err.println(
-            savepoints.get(job.name()) == null
-                ? "no savepoint could be made; the next start goes on from a checkpoint"
-                : "stopped at " + savepoints.get(job.name()));
+        err.println("stopping with savepoints ...");
+        for (Map.Entry<String, Path> each : runtime.stopJobs().entrySet()) {
+          err.println(
+              "job "
+                  + each.getKey()
+                  + (each.getValue() == null
+                      ? runtime.newestState(each.getKey()).isPresent()
+                          ? " made no savepoint; the next start goes on from a checkpoint"
+                          : " had no state yet; the next start begins anew"
+                      : " stopped at " + each.getValue()));
+        }
+        if (ended.isDone()) {
+          rethrow(ended);
+        }
       }
       return 0;
     }
 
-    private static void rethrow(CompletableFuture<Void> ended) {
+    /** Kafka of the option, else of the configurations, else none: one is to be started. */
+    private String servers(List<Plan> plans) {
+      if (bootstrapServers != null) {
+        return bootstrapServers;
+      }
+      List<String> given =
+          plans.stream().map(plan -> plan.kafka().bootstrapServers()).distinct().toList();
+      if (given.size() > 1) {
+        throw new BadInputException(
+            "the configurations name different brokers ("
+                + String.join(" and ", given)
+                + "): kafka.bootstrapServers must be the same, or give --bootstrap-servers");
+      }
+      return given.get(0).equals(KafkaSettings.defaults().bootstrapServers()) ? null : given.get(0);
+    }
+
+    private LocalJob submit(Plan plan, LocalRuntime runtime, String servers, PrintWriter err) {
+      List<String> settings = new ArrayList<>(overrides);
+      settings.add(ConfigLoader.setting("kafka.bootstrapServers", servers));
+      if (plan.registry().equals(RegistrySettings.defaults().uri())) {
+        settings.add(ConfigLoader.setting("registry.uri", registry(local.adapters(), err)));
+      }
+      LocalJob job =
+          runtime.submit(
+              plan.name(),
+              environment -> {
+                Record effective = plan.building().build(environment, settings);
+                err.println(ConfigLoader.render(effective));
+              });
+      err.println(
+          job.restoredFrom() == null
+              ? "job " + job.name() + " started"
+              : "job " + job.name() + " goes on from " + job.restoredFrom());
+      err.flush();
+      return job;
+    }
+
+    /**
+     * Adapters lie with everything else that lasts, unless an earlier version put them elsewhere.
+     */
+    private static String registry(Path place, PrintWriter err) {
+      Path former = Path.of(RegistrySettings.defaults().uri()).toAbsolutePath();
+      if (Files.isDirectory(former.resolve("adapters")) && isEmpty(place)) {
+        err.println(
+            "adapters stay in "
+                + former
+                + ", where an earlier version put them; registry.uri says where else they are to"
+                + " be");
+        return former.toString();
+      }
+      return place.toString();
+    }
+
+    private static boolean isEmpty(Path directory) {
+      if (!Files.exists(directory)) {
+        return true;
+      }
+      try (Stream<Path> children = Files.list(directory)) {
+        return children.findAny().isEmpty();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    private static void rethrow(CompletableFuture<?> ended) {
       try {
         ended.join();
       } catch (CompletionException e) {
@@ -142,28 +257,29 @@ final class JobCommand implements Runnable {
     }
   }
 
+  /** One job, with its configuration. */
+  abstract static class One extends Base {
+    @Option(
+        names = "--config",
+        paramLabel = "FILE",
+        description = "Configuration in YAML; what it does not say keeps its default.")
+    Path config;
+
+    One(String directory) {
+      super(directory);
+    }
+  }
+
   /** {@code whetstream job finetune}. */
   @Command(name = "finetune", description = "Learns from the topic pairs and publishes adapters.")
-  static final class Finetune extends Base {
-    @Override
-    Plan plan(Path file, List<String> overrides) {
-      FineTuneConfig config = read(file, overrides);
-      return new Plan(
-          "finetune",
-          config.kafka(),
-          ConfigLoader.render(config),
-          config.kafka().topicPrefix(),
-          (environment, settings) -> {
-            FineTuneConfig effective = read(file, settings);
-            FineTuneJob.check(effective);
-            FineTuneJob.build(environment, effective, false);
-          });
+  static final class Finetune extends One {
+    Finetune() {
+      super("finetune");
     }
 
-    private static FineTuneConfig read(Path file, List<String> overrides) {
-      return file == null
-          ? FineTuneConfig.loader().parse("", "command line", overrides)
-          : FineTuneConfig.loader().load(file, overrides);
+    @Override
+    List<Plan> plans(List<String> overrides) {
+      return List.of(finetune(config, overrides));
     }
   }
 
@@ -171,22 +287,43 @@ final class JobCommand implements Runnable {
   @Command(
       name = "score",
       description = "Matches the topic items against the watchlist and raises alerts.")
-  static final class Score extends Base {
-    @Override
-    Plan plan(Path file, List<String> overrides) {
-      ScoreConfig config = read(file, overrides);
-      return new Plan(
-          "score",
-          config.kafka(),
-          ConfigLoader.render(config),
-          config.kafka().topicPrefix(),
-          (environment, settings) -> ScoreJob.build(environment, read(file, settings)));
+  static final class Score extends One {
+    Score() {
+      super("score");
     }
 
-    private static ScoreConfig read(Path file, List<String> overrides) {
-      return file == null
-          ? ScoreConfig.loader().parse("", "command line", overrides)
-          : ScoreConfig.loader().load(file, overrides);
+    @Override
+    List<Plan> plans(List<String> overrides) {
+      return List.of(score(config, overrides));
+    }
+  }
+
+  /** {@code whetstream job both}. */
+  @Command(
+      name = "both",
+      description =
+          "Both jobs in one process, on one data directory. -D is for keys that both have, such as"
+              + " kafka.topicPrefix.")
+  static final class Both extends Base {
+    @Option(
+        names = "--finetune",
+        paramLabel = "FILE",
+        description = "Configuration of the fine-tune job (default: all defaults).")
+    private Path finetune;
+
+    @Option(
+        names = "--score",
+        paramLabel = "FILE",
+        description = "Configuration of the scoring job (default: all defaults).")
+    private Path score;
+
+    Both() {
+      super("both");
+    }
+
+    @Override
+    List<Plan> plans(List<String> overrides) {
+      return List.of(finetune(finetune, overrides), score(score, overrides));
     }
   }
 }

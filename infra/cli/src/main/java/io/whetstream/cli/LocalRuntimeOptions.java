@@ -19,6 +19,13 @@ public final class LocalRuntimeOptions {
   private boolean fresh;
 
   @Option(
+      names = "--without-state",
+      description =
+          "Begin anew although a job was started before in the data directory and has left no"
+              + " checkpoint; topics and adapters stay.")
+  private boolean withoutState;
+
+  @Option(
       names = "--kafka-port",
       paramLabel = "PORT",
       defaultValue = "0",
@@ -41,6 +48,12 @@ public final class LocalRuntimeOptions {
     Path directory = data == null ? Homes.data().resolve(name) : data;
     return LocalOptions.in(directory.toAbsolutePath().normalize())
         .withFresh(fresh)
+        .withoutState(withoutState)
         .withPorts(kafkaPort, webPort);
+  }
+
+  /** Where jobs keep adapters: in the given directory, else where all commands look for them. */
+  public Path adapters() {
+    return (data == null ? Homes.data() : data).resolve("adapters").toAbsolutePath().normalize();
   }
 }

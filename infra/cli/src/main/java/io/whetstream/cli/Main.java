@@ -1,8 +1,10 @@
 package io.whetstream.cli;
 
+import io.whetstream.model.BadInputException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Locale;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -28,6 +30,9 @@ public final class Main implements Runnable {
   /** Exit code after any other failure. */
   public static final int FAILED = CommandLine.ExitCode.SOFTWARE;
 
+  /** Exit code after a refusal by Kafka that may pass: no answer, no leader yet, and the like. */
+  public static final int TRY_AGAIN = 3;
+
   @Spec private CommandSpec spec;
 
   @Option(
@@ -40,6 +45,10 @@ public final class Main implements Runnable {
 
   /** Runs the command line and ends the process with its exit code. */
   public static void main(String[] args) {
+    // Kafka's broker parses names by the rules of the locale: in Turkish it knows no CLASSIC.
+    // Before
+    // its classes load.
+    Locale.setDefault(Locale.ROOT);
     prepare(args);
     int code =
         run(
@@ -55,7 +64,7 @@ public final class Main implements Runnable {
    *
    * @param out takes results
    * @param err takes messages and progress
-   * @return the exit code: 0, {@link #BAD_INPUT} or {@link #FAILED}
+   * @return the exit code: 0, {@link #BAD_INPUT}, {@link #TRY_AGAIN} or {@link #FAILED}
    */
   public static int run(String[] args, PrintWriter out, PrintWriter err) {
     CommandLine line = new CommandLine(new Main());
@@ -71,6 +80,19 @@ public final class Main implements Runnable {
     line.setErr(err);
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.setParameterExceptionHandler(Main::misused);
+    line.setExecutionStrategy(
+        parsed -> {
+          Integer help = CommandLine.executeHelpRequest(parsed);
+          if (help != null) {
+            return help;
+          }
+          try {
+            TemporaryFolder.require(TemporaryFolder.LITTLE);
+          } catch (BadInputException e) {
+            return Failures.report(e, verbose(args), err);
+          }
+          return new CommandLine.RunLast().execute(parsed);
+        });
     line.setExecutionExceptionHandler(
         (failure, where, parsed) -> Failures.report(failure, verbose(args), where.getErr()));
     try {

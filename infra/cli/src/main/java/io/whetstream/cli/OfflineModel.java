@@ -26,6 +26,7 @@ final class OfflineModel implements AutoCloseable {
   }
 
   static OfflineModel open(Path directory) {
+    TemporaryFolder.require(TemporaryFolder.NATIVES);
     ImageProcessor processor = ImageProcessor.open(directory);
     Checkpoint checkpoint = Checkpoint.open(directory);
     try {

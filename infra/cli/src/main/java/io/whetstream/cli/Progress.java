@@ -21,7 +21,7 @@ final class Progress {
   private long shown = start;
 
   Progress(PrintWriter err, String what, long total) {
-    this(err, what, total, System.console() != null);
+    this(err, what, total, Terminal.attached());
   }
 
   Progress(PrintWriter err, String what, long total, boolean terminal) {

@@ -20,13 +20,17 @@ class JobConfigurationTest {
 
   /** Runs the command, sees that it refuses, and gives what it says. */
   private static String refusal(String... arguments) {
+    return refusal(Main.BAD_INPUT, arguments);
+  }
+
+  private static String refusal(int expected, String... arguments) {
     StringWriter err = new StringWriter();
     List<String> all = new ArrayList<>(List.of("job", "finetune"));
     all.addAll(List.of(arguments));
     int code =
         Main.run(
             all.toArray(new String[0]), new PrintWriter(new StringWriter()), new PrintWriter(err));
-    assertEquals(Main.BAD_INPUT, code, err.toString());
+    assertEquals(expected, code, err.toString());
     return err.toString();
   }
 
@@ -97,6 +101,7 @@ class JobConfigurationTest {
   void aBrokerThatDoesNotAnswerIsNamedWithItsKey() {
     String message =
         refusal(
+            Main.TRY_AGAIN,
             "--data",
             directory.resolve("data").toString(),
             "--bootstrap-servers",

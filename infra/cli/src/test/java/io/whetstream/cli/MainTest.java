@@ -188,4 +188,39 @@ class MainTest {
         0, Main.run(new String[] {"--version"}, new PrintWriter(out), new PrintWriter(out)));
     assertTrue(out.toString().matches("whetstream \\d+\\.\\d+\\.\\d+\\S*\\s*"), out.toString());
   }
+
+  @Test
+  void aTemporaryFolderThatCannotBeUsedIsNamedWithTheRemedy() {
+    String usual = System.getProperty("java.io.tmpdir");
+    try {
+      System.setProperty("java.io.tmpdir", temp.resolve("gone").toString());
+      Ran ran = run(() -> "not reached", "probe");
+      assertEquals(Main.BAD_INPUT, ran.code(), ran.err());
+      assertTrue(ran.err().contains(temp.resolve("gone") + " does not exist"), ran.err());
+      assertTrue(ran.err().contains("TMPDIR"), ran.err());
+      assertEquals(0, run(() -> "", "probe", "--help").code());
+    } finally {
+      System.setProperty("java.io.tmpdir", usual);
+    }
+    assertTrue(TemporaryFolder.problem(Long.MAX_VALUE - 0xfffff).contains("is full"));
+    assertEquals(0, run(() -> "reached", "probe").code());
+  }
+
+  /** From JDK 22 on there is a console without a terminal. */
+  @Test
+  void whatATestWritesToIsNoTerminal() {
+    assertFalse(Terminal.attached());
+  }
+
+  @Test
+  void aMessageIsNeverLongerThanAFewLines() {
+    Ran ran =
+        run(
+            () -> {
+              throw new BadInputException("begins " + "x".repeat(12_000) + " ends");
+            },
+            "probe");
+    assertTrue(ran.err().length() < 1500, ran.err());
+    assertTrue(ran.err().contains("begins") && ran.err().contains(" ends"), ran.err());
+  }
 }

@@ -1,5 +1,6 @@
 package io.whetstream.local;
 
+import io.whetstream.kafka.ListablePath;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -28,8 +29,11 @@ final class DataDirectory implements AutoCloseable {
   static final String TEMPORARY = "tmp";
   static final String DEMO = "demo";
 
+  /** A file for each job that was ever accepted here. */
+  private static final String JOBS = "jobs";
+
   private static final List<String> OURS =
-      List.of(KAFKA, CHECKPOINTS, SAVEPOINTS, ADAPTERS, TEMPORARY, DEMO);
+      List.of(KAFKA, CHECKPOINTS, SAVEPOINTS, ADAPTERS, TEMPORARY, DEMO, JOBS);
   private static final String LOCK = "lock";
   private static final String METADATA = "_metadata";
   private static final long LEAST_SPACE = 512L << 20;
@@ -37,11 +41,13 @@ final class DataDirectory implements AutoCloseable {
   private final Path root;
   private final FileChannel channel;
   private final FileLock lock;
+  private final ListablePath temporary;
 
   private DataDirectory(Path root, FileChannel channel, FileLock lock) {
     this.root = root;
     this.channel = channel;
     this.lock = lock;
+    this.temporary = ListablePath.of(root.resolve(TEMPORARY));
   }
 
   /**
@@ -70,6 +76,9 @@ final class DataDirectory implements AutoCloseable {
         for (String name : OURS) {
           delete(root.resolve(name));
         }
+        for (String name : List.of(CHECKPOINTS, SAVEPOINTS)) {
+          delete(escaped(root).resolve(name));
+        }
       }
       delete(root.resolve(TEMPORARY));
       for (String name : OURS) {
@@ -88,6 +97,11 @@ final class DataDirectory implements AutoCloseable {
     return root.resolve(name);
   }
 
+  /** The directory for what need not last, under a name that may stand in a list. */
+  Path temporary() {
+    return temporary.path();
+  }
+
   /** Directory of a job's checkpoints. */
   Path checkpoints(String job) {
     return root.resolve(CHECKPOINTS).resolve(job);
@@ -103,9 +117,59 @@ final class DataDirectory implements AutoCloseable {
    * process died while it was made.
    */
   Optional<Path> newestState(String job) {
+    return newestState(root, job)
+        .or(
+            () -> {
+              // Version 0.1 of early November 2026 wrote the state of a directory with a space (or
+              // such) in its name to one with %20 in it.
+              Path other = escaped(root);
+              return other.equals(root) ? Optional.empty() : newestState(other, job);
+            });
+  }
+
+  private static Optional<Path> newestState(Path root, String job) {
     return Stream.concat(
-            statesIn(checkpoints(job), 2).stream(), statesIn(savepoints(job), 1).stream())
+            statesIn(root.resolve(CHECKPOINTS).resolve(job), 2).stream(),
+            statesIn(root.resolve(SAVEPOINTS).resolve(job), 1).stream())
         .max(Comparator.comparing(DataDirectory::written));
+  }
+
+  /** The path as a URI writes it, taken for a path. */
+  private static Path escaped(Path root) {
+    return Path.of(root.toUri().getRawPath()).normalize();
+  }
+
+  /** Whether a job of that name was ever accepted here, whatever is left of it. */
+  boolean knows(String job) {
+    return Files.exists(root.resolve(JOBS).resolve(job))
+        || Files.exists(checkpoints(job))
+        || Files.exists(savepoints(job));
+  }
+
+  /** Notes that a job of that name was accepted. */
+  void remember(String job) {
+    try {
+      Path note = root.resolve(JOBS).resolve(job);
+      if (!Files.exists(note)) {
+        Files.createFile(note);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException("cannot write to " + root, e);
+    }
+  }
+
+  /** Forgets a job that has ended without ever having had state. */
+  void forgetIfStateless(String job) {
+    if (newestState(job).isPresent()) {
+      return;
+    }
+    try {
+      Files.deleteIfExists(root.resolve(JOBS).resolve(job));
+      delete(checkpoints(job));
+      delete(savepoints(job));
+    } catch (IOException e) {
+      throw new UncheckedIOException("cannot clean " + root, e);
+    }
   }
 
   /** Deletes a job's checkpoints and savepoints except {@code kept} and what is beside it. */
@@ -125,6 +189,7 @@ final class DataDirectory implements AutoCloseable {
 
   @Override
   public void close() {
+    temporary.close();
     try {
       if (lock.isValid()) {
         lock.release();

@@ -15,6 +15,8 @@ import java.time.Duration;
  * @param managedMemoryMiB for RocksDB, shared by all slots
  * @param checkpointInterval where a job does not set its own
  * @param fresh deletes what earlier runs left in {@code dataDir}
+ * @param withoutState lets a job begin anew that was started before in {@code dataDir} and has left
+ *     no state; otherwise that is refused
  */
 public record LocalOptions(
     Path dataDir,
@@ -24,7 +26,8 @@ public record LocalOptions(
     int slots,
     int managedMemoryMiB,
     Duration checkpointInterval,
-    boolean fresh) {
+    boolean fresh,
+    boolean withoutState) {
   public LocalOptions {
     port("Kafka", kafkaPort);
     port("web", webPort);
@@ -37,7 +40,7 @@ public record LocalOptions(
 
   /** Free ports, a broker of its own, four slots. */
   public static LocalOptions in(Path dataDir) {
-    return new LocalOptions(dataDir, null, 0, 0, 4, 256, Duration.ofSeconds(5), false);
+    return new LocalOptions(dataDir, null, 0, 0, 4, 256, Duration.ofSeconds(5), false, false);
   }
 
   /** The same with what earlier runs left deleted, or not. */
@@ -50,25 +53,78 @@ public record LocalOptions(
         slots,
         managedMemoryMiB,
         checkpointInterval,
-        deleted);
+        deleted,
+        withoutState);
+  }
+
+  /** The same with a beginning anew allowed where state is missing, or not. */
+  public LocalOptions withoutState(boolean allowed) {
+    return new LocalOptions(
+        dataDir,
+        bootstrapServers,
+        kafkaPort,
+        webPort,
+        slots,
+        managedMemoryMiB,
+        checkpointInterval,
+        fresh,
+        allowed);
+  }
+
+  /** The same with this many slots. */
+  public LocalOptions withSlots(int count) {
+    return new LocalOptions(
+        dataDir,
+        bootstrapServers,
+        kafkaPort,
+        webPort,
+        count,
+        managedMemoryMiB,
+        checkpointInterval,
+        fresh,
+        withoutState);
   }
 
   /** The same with these ports. */
   public LocalOptions withPorts(int kafka, int web) {
     return new LocalOptions(
-        dataDir, bootstrapServers, kafka, web, slots, managedMemoryMiB, checkpointInterval, fresh);
+        dataDir,
+        bootstrapServers,
+        kafka,
+        web,
+        slots,
+        managedMemoryMiB,
+        checkpointInterval,
+        fresh,
+        withoutState);
   }
 
   /** The same against a Kafka of the user's own. */
   public LocalOptions withBootstrapServers(String servers) {
     return new LocalOptions(
-        dataDir, servers, kafkaPort, webPort, slots, managedMemoryMiB, checkpointInterval, fresh);
+        dataDir,
+        servers,
+        kafkaPort,
+        webPort,
+        slots,
+        managedMemoryMiB,
+        checkpointInterval,
+        fresh,
+        withoutState);
   }
 
   /** The same with this time between checkpoints. */
   public LocalOptions withCheckpointInterval(Duration interval) {
     return new LocalOptions(
-        dataDir, bootstrapServers, kafkaPort, webPort, slots, managedMemoryMiB, interval, fresh);
+        dataDir,
+        bootstrapServers,
+        kafkaPort,
+        webPort,
+        slots,
+        managedMemoryMiB,
+        interval,
+        fresh,
+        withoutState);
   }
 
   private static void port(String of, int port) {

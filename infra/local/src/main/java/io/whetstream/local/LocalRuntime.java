@@ -56,8 +56,6 @@ import org.slf4j.LoggerFactory;
  */
 public final class LocalRuntime implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(LocalRuntime.class);
-  // Jobs keep every core busy: a broker that answers a second late is not dead.
-  private static final Map<String, String> BROKER = Map.of("broker.session.timeout.ms", "6000");
   private static final Duration SAVEPOINT = Duration.ofSeconds(60);
   private static final Duration SHUT_DOWN = Duration.ofSeconds(30);
 
@@ -90,8 +88,7 @@ public final class LocalRuntime implements AutoCloseable {
               ? CompletableFuture.completedFuture(null)
               : CompletableFuture.supplyAsync(
                   () ->
-                      EmbeddedKafka.start(
-                          data.resolve(DataDirectory.KAFKA), options.kafkaPort(), BROKER));
+                      EmbeddedKafka.start(data.resolve(DataDirectory.KAFKA), options.kafkaPort()));
       try {
         runtime.startCluster();
       } finally {
@@ -142,6 +139,8 @@ public final class LocalRuntime implements AutoCloseable {
   /**
    * Submits a job, going on from the newest state under its name.
    *
+   * @throws BadInputException if one of that name was started before and has left no state, and
+   *     nobody said that this is to be so ({@link LocalOptions#withoutState})
    * @param name stable over restarts, letters, digits and dashes
    * @param build adds sources, operators and sinks to the environment, without executing it
    */
@@ -150,26 +149,38 @@ public final class LocalRuntime implements AutoCloseable {
       throw new IllegalArgumentException("not a name for a job: " + name);
     }
     Configuration configuration = clusterConfiguration();
-    configuration.set(
-        CheckpointingOptions.CHECKPOINTS_DIRECTORY, data.checkpoints(name).toUri().toString());
     StreamExecutionEnvironment environment = new StreamExecutionEnvironment(configuration);
     build.accept(environment);
+    // Whatever the job's own configuration says: another start looks here.
+    Configuration place = new Configuration();
+    place.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, flinkPath(data.checkpoints(name)));
+    environment.configure(place);
     StreamGraph graph = environment.getStreamGraph();
     graph.setJobName(name);
     Optional<Path> state = data.newestState(name);
+    if (state.isEmpty() && data.knows(name) && !options.withoutState()) {
+      throw new BadInputException(
+          "job "
+              + name
+              + " was started before in "
+              + options.dataDir()
+              + ", but there is no complete checkpoint or savepoint of it to go on from; begin anew"
+              + " with --without-state (topics and adapters stay) or --fresh (all is deleted), or"
+              + " put back its checkpoints");
+    }
     // NO_CLAIM: checkpoints of this run share no file with what it goes on from, so that an older
     // one can be deleted and a killed run still finds all files of its own.
     state.ifPresent(
         path -> {
           data.forgetStatesExcept(name, path);
           graph.setSavepointRestoreSettings(
-              SavepointRestoreSettings.forPath(
-                  path.toUri().toString(), false, RecoveryClaimMode.NO_CLAIM));
+              SavepointRestoreSettings.forPath(flinkPath(path), false, RecoveryClaimMode.NO_CLAIM));
         });
     try {
       JobID job = cluster.submitJob(graph).get().getJobID();
       LocalJob local = new LocalJob(name, job, state.orElse(null));
       jobs.put(name, local);
+      data.remember(name);
       LOG.info("job {} is {}, from {}", name, job, state.map(Path::toString).orElse("the start"));
       return local;
     } catch (ExecutionException e) {
@@ -197,14 +208,14 @@ public final class LocalRuntime implements AutoCloseable {
    * @return the savepoint, from which the next submission under this name goes on
    */
   public Path stopWithSavepoint(LocalJob job) {
-    String directory = data.savepoints(job.name()).toUri().toString();
+    String directory = flinkPath(data.savepoints(job.name()));
     String path =
         await(
             cluster.stopWithSavepoint(job.id(), directory, false, SavepointFormatType.NATIVE),
             SAVEPOINT,
             "the savepoint of job " + job.name());
     forget(job);
-    return Path.of(URI.create(path));
+    return Path.of(new org.apache.flink.core.fs.Path(path).getPath());
   }
 
   /** Takes a checkpoint of a job now and waits until it is complete. */
@@ -267,6 +278,7 @@ public final class LocalRuntime implements AutoCloseable {
         kafka.close();
         kafka = null;
       }
+      jobs.keySet().forEach(data::forgetIfStateless);
       jobs.clear();
       data.close();
     }
@@ -311,7 +323,7 @@ public final class LocalRuntime implements AutoCloseable {
     c.set(MetricOptions.METRIC_FETCHER_UPDATE_INTERVAL, Duration.ofMillis(500));
     c.set(JobManagerOptions.BIND_HOST, "127.0.0.1");
     c.set(TaskManagerOptions.BIND_HOST, "127.0.0.1");
-    c.set(CoreOptions.TMP_DIRS, data.resolve(DataDirectory.TEMPORARY).toString());
+    c.set(CoreOptions.TMP_DIRS, data.temporary().toString());
     c.set(
         TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(options.managedMemoryMiB()));
     c.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(64));
@@ -329,6 +341,11 @@ public final class LocalRuntime implements AutoCloseable {
     c.setString("metrics.reporter.local.factory.class", LiveMetrics.Factory.class.getName());
     c.setString("metrics.reporter.local." + LiveMetrics.RUNTIME, id);
     return c;
+  }
+
+  /** A path as Flink's configuration wants it: a scheme, and nothing escaped. */
+  private static String flinkPath(Path path) {
+    return new org.apache.flink.core.fs.Path(path.toUri()).toString();
   }
 
   private synchronized List<LocalJob> submitted() {

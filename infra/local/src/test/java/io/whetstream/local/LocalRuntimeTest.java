@@ -40,12 +40,16 @@ import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.StringSerializer;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
+@Tag("cluster")
 class LocalRuntimeTest {
   private static final String JOB = "counting";
   private static final String TOPIC = "words";
+
+  /** Of all that means something in a URI, in a list of paths or to Kafka. */
+  private static final String DATA = "my data, 100% c#1 q?x%20y:z";
 
   @TempDir Path temp;
 
@@ -133,7 +137,7 @@ class LocalRuntimeTest {
   }
 
   private LocalOptions options() {
-    return LocalOptions.in(temp.resolve("data"));
+    return LocalOptions.in(temp.resolve(DATA));
   }
 
   @Test
@@ -221,7 +225,7 @@ class LocalRuntimeTest {
         assertTrue(refused.getMessage().contains("port " + port), refused.getMessage());
       }
     }
-    try (DataDirectory held = DataDirectory.open(temp.resolve("data"), false)) {
+    try (DataDirectory held = DataDirectory.open(temp.resolve(DATA), false)) {
       assertNotNull(held.resolve("x"));
       BadInputException refused =
           assertThrows(BadInputException.class, () -> LocalRuntime.start(options()).close());
@@ -233,7 +237,7 @@ class LocalRuntimeTest {
 
   @Test
   void freshDeletesOnlyWhatIsOurs() throws Exception {
-    Path root = Files.createDirectories(temp.resolve("data"));
+    Path root = Files.createDirectories(temp.resolve(DATA));
     Path foreign = Files.writeString(root.resolve("notes.txt"), "keep");
     Path old = Files.createDirectories(root.resolve("adapters/old"));
     DataDirectory.open(root, true).close();
@@ -243,13 +247,51 @@ class LocalRuntimeTest {
 
   @Test
   void anUnfinishedCheckpointIsNotGoneOnFrom() throws Exception {
-    try (DataDirectory data = DataDirectory.open(temp.resolve("data"), false)) {
+    try (DataDirectory data = DataDirectory.open(temp.resolve(DATA), false)) {
       Path complete = Files.createDirectories(data.checkpoints(JOB).resolve("id/chk-3"));
       Files.writeString(complete.resolve("_metadata"), "");
       Files.createDirectories(data.checkpoints(JOB).resolve("id/chk-4"));
       assertEquals(complete, data.newestState(JOB).orElseThrow());
       data.forgetStatesExcept(JOB, complete);
       assertEquals(complete, data.newestState(JOB).orElseThrow());
+    }
+  }
+
+  @Test
+  void aJobThatHasLostItsStateBeginsAnewOnlyWhenThatIsSaid() throws Exception {
+    try (LocalRuntime first = LocalRuntime.start(options())) {
+      createTopic(first);
+      produce(first, 3);
+      submit(first);
+      awaitCount(first, 3);
+      first.stop();
+    }
+    for (String name : List.of("checkpoints", "savepoints")) {
+      DataDirectory.delete(temp.resolve(DATA).resolve(name));
+    }
+    try (LocalRuntime second = LocalRuntime.start(options())) {
+      BadInputException refused = assertThrows(BadInputException.class, () -> submit(second));
+      assertTrue(refused.getMessage().contains("--without-state"), refused.getMessage());
+      assertTrue(refused.getMessage().contains(DATA), refused.getMessage());
+    }
+    try (LocalRuntime told = LocalRuntime.start(options().withoutState(true))) {
+      assertNull(submit(told).restoredFrom());
+      awaitCount(told, 3);
+    }
+  }
+
+  /** As the first release left it: under the name that a URI writes. */
+  @Test
+  void stateThatAnEarlierReleasePutBesideTheDirectoryIsFound() throws Exception {
+    Path root = temp.resolve("my data");
+    Path state = temp.resolve("my%20data/savepoints/" + JOB + "/savepoint-1");
+    Files.createDirectories(state);
+    Files.writeString(state.resolve("_metadata"), "");
+    try (DataDirectory data = DataDirectory.open(root, false)) {
+      assertEquals(state, data.newestState(JOB).orElseThrow());
+    }
+    try (DataDirectory data = DataDirectory.open(root, true)) {
+      assertTrue(data.newestState(JOB).isEmpty());
     }
   }
 

@@ -92,6 +92,11 @@ public final class ConfigLoader<T extends Record> {
     }
   }
 
+  /** An override that gives a key this very text, whatever YAML would make of it. */
+  public static String setting(String key, String text) {
+    return key + "='" + text.replace("'", "''") + "'";
+  }
+
   /** The configuration as YAML, every key written out, values of secret keys masked. */
   public static String render(Record config) {
     JsonNode tree = MAPPER.valueToTree(config);

@@ -313,7 +313,7 @@ public final class FineTuneJob {
     flink.set(PipelineOptions.GENERIC_TYPES, false);
     flink.set(StateBackendOptions.STATE_BACKEND, "rocksdb");
     if (!config.checkpoint().directory().isEmpty()) {
-      flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().directory());
+      flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().flinkDirectory());
     }
     env.configure(flink);
     env.enableCheckpointing(

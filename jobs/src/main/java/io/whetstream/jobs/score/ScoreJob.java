@@ -187,7 +187,8 @@ public final class ScoreJob {
     settings.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, config.checkpoint().interval());
     settings.set(CheckpointingOptions.CHECKPOINTING_TIMEOUT, config.checkpoint().timeout());
     if (!config.checkpoint().directory().isEmpty()) {
-      settings.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().directory());
+      settings.set(
+          CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().flinkDirectory());
     }
     // An alert passes two exchanges: at Flink's 100 ms it would spend more time there than here.
     settings.set(ExecutionOptions.BUFFER_TIMEOUT, Duration.ofMillis(10));

@@ -1,5 +1,6 @@
 package io.whetstream.local.demo;
 
+import io.whetstream.connectors.StoredFiles;
 import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.console.Console;
@@ -15,7 +16,6 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.scenes.SceneLook;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
-import java.net.URI;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -543,8 +543,7 @@ public final class Demo {
   }
 
   private static AdapterArtifact artifact(Monitor.Published adapter) {
-    String uri = adapter.announcement().uri();
-    return AdapterCodec.read(uri.contains(":") ? Path.of(URI.create(uri)) : Path.of(uri));
+    return AdapterCodec.read(Path.of(StoredFiles.path(adapter.announcement().uri()).getPath()));
   }
 
   private static String describe(LocalRuntime runtime, String job, Path savepoint) {

@@ -1,5 +1,6 @@
 package io.whetstream.local.demo;
 
+import io.whetstream.jobs.config.ConfigLoader;
 import io.whetstream.jobs.finetune.FineTuneConfig;
 import io.whetstream.jobs.finetune.FineTuneJob;
 import io.whetstream.jobs.score.ScoreConfig;
@@ -75,8 +76,8 @@ final class StreamJobs implements DemoJobs {
     return List.of(
         "kafka.bootstrapServers=" + runtime.bootstrapServers(),
         "kafka.startingOffsets=earliest",
-        "registry.uri=" + runtime.adapters(),
-        "base.model=" + model.toAbsolutePath(),
+        ConfigLoader.setting("registry.uri", runtime.adapters().toString()),
+        ConfigLoader.setting("base.model", model.toAbsolutePath().toString()),
         // One thread each: mining, training and scoring share the cores.
         "base.threads=1",
         "base.device=cpu");

@@ -16,10 +16,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The demo in small: a few steps, on real Kafka, Flink, RocksDB, libtorch and ONNX Runtime. */
+@Tag("cluster")
 class DemoTest {
   private static final List<String> SMALL =
       List.of(

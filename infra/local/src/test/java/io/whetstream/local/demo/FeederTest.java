@@ -9,9 +9,10 @@ import io.whetstream.kafka.EmbeddedKafka;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.admin.Admin;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
+@Tag("cluster")
 class FeederTest {
   @TempDir Path temp;
 
