@@ -6,7 +6,8 @@ import java.util.Map;
 /**
  * A schema registry in the REST form that Confluent's, Karapace, Apicurio and Redpanda share.
  *
- * @param url for example {@code https://registry:8081}; empty: none
+ * @param url with {@code kafka.format: avro-registry}, and only with it: where schemas are, for
+ *     example {@code https://registry:8081}
  * @param properties of the registry's client, as Confluent names them: {@code basic.auth.user.info}
  *     ({@code user:password}), {@code bearer.auth.token}, {@code
  *     schema.registry.ssl.truststore.location} and so on

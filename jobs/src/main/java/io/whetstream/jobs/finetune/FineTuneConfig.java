@@ -50,9 +50,13 @@ public record FineTuneConfig(
    *
    * @param rank of LoRA
    * @param alpha LoRA scale: alpha / rank, or alpha / sqrt(rank) with {@code rsLora}
+   * @param rsLora rank-stabilised LoRA
+   * @param dropout on the input of LoRA
    * @param targetModules suffixes of the decoder's linear modules, or one regular expression
    * @param imagePrompt template; words in brackets become soft vectors that start from them
+   * @param textPrompt the same for captions
    * @param softImage number of soft vectors after the image
+   * @param softText number of soft vectors after a caption
    * @param promptEncoding how the templates become token ids
    */
   public record AdapterSettings(
@@ -142,9 +146,24 @@ public record FineTuneConfig(
    *
    * @param globalBatch pairs of one optimizer step
    * @param chunk pairs per forward pass at most, same gradient; 0: the whole batch
+   * @param seed of everything that is drawn at random
+   * @param contrastiveWeight of the contrastive loss on short captions
+   * @param nextTokenWeight of the next-token loss on long captions; 0 leaves it out
    * @param logitScale initial 1/temperature
+   * @param trainLogitScale whether the scale is learnt
+   * @param maxLogitScale highest scale that is learnt
    * @param hardness LLaVE's alpha; 0 is off
    * @param falseNegatives {@code KEEP}, {@code ABSOLUTE} or {@code RELATIVE}
+   * @param falseNegativeMargin above the positive, absolute or as a share of it
+   * @param learningRate of AdamW
+   * @param beta1 of AdamW
+   * @param beta2 of AdamW
+   * @param epsilon of AdamW
+   * @param weightDecay of AdamW, decoupled
+   * @param clipNorm largest norm of the gradient; more is scaled down
+   * @param warmupSteps steps in which the rate rises from zero
+   * @param schedule of the learning rate: {@code CONSTANT} or {@code COSINE}
+   * @param totalSteps end of the cosine; ignored by {@code CONSTANT}
    * @param resetOptimizer go on from state written under other training settings, with the
    *     optimizer's moments cleared; otherwise such state is refused
    */
@@ -274,7 +293,10 @@ public record FineTuneConfig(
   /**
    * Change detection (ADWIN, Bifet and Gavalda 2007).
    *
+   * @param enabled whether the stream is watched
    * @param confidence ADWIN's delta: smaller gives fewer false alarms
+   * @param response {@code REPORT}: events only; {@code ADAPT}: a raised learning rate and
+   *     less replay for a while
    * @param rateFactor on the learning rate, {@link Response#ADAPT} only
    * @param replayFactor on the share of replayed pairs, {@link Response#ADAPT} only
    * @param steps that the response lasts
