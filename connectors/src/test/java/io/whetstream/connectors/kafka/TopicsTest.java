@@ -13,6 +13,7 @@ import java.util.Set;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+
 @Tag("cluster")
 class TopicsTest {
   private final KafkaConnection kafka = KafkaBroker.shared();

@@ -40,8 +40,8 @@ import picocli.CommandLine.Option;
     description = {
       "Sends pairs or items to Kafka.",
       "A file has a JSON object a line: id, image (a path relative to the file, or a URI), caption,"
-          + " caption_long for pairs, text for items, source, eventTime. From a folder each image is"
-          + " a record; its text is in a file of the same name that ends in .txt."
+          + " caption_long for pairs, text for items, source, eventTime. From a folder each image"
+          + " is a record; its text is in a file of the same name that ends in .txt."
     })
 final class ProduceCommand implements Callable<Integer> {
   private static final Pattern URI = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]*://?");

@@ -60,8 +60,7 @@ final class ConfigurationDoc {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    Matcher record =
-        Pattern.compile("\\brecord " + type.getSimpleName() + "\\b").matcher(source);
+    Matcher record = Pattern.compile("\\brecord " + type.getSimpleName() + "\\b").matcher(source);
     if (!record.find()) {
       throw new AssertionError("no record " + type.getSimpleName() + " in its source");
     }

@@ -25,10 +25,12 @@ import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The demo as a process of its own, ended as people end processes. */
+@Tag("cluster")
 class DemoProcessTest {
   private static final Duration PATIENCE = Duration.ofMinutes(4);
   private static final Pattern TRAINER =

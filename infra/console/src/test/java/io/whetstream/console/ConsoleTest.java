@@ -48,10 +48,12 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The console over plain HTTP, on a real broker. */
+@Tag("cluster")
 class ConsoleTest {
   private static final String TOKEN = "a-token-for-this-test";
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -288,7 +290,8 @@ class ConsoleTest {
     String body =
         "{\"id\":\""
             + id
-            + "\",\"text\":\"a red cross\",\"unlike\":[\"a red star\"],\"maxFalsePositiveRate\":0.01}";
+            + "\",\"text\":\"a red cross\",\"unlike\":[\"a red"
+            + " star\"],\"maxFalsePositiveRate\":0.01}";
     assertEquals(200, send(change("/api/queries", body)).statusCode());
     until(a -> a.path("queries").findValuesAsText("id").contains(id));
     var record = TopicScan.newest(connection, TOPICS.queries()).get(id);

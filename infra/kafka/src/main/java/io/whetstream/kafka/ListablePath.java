@@ -23,7 +23,7 @@ public final class ListablePath implements AutoCloseable {
   }
 
   /**
-   * A name for a directory.
+   * A name for a directory, which is made where a link to it is needed.
    *
    * @throws BadInputException if one is needed that cannot be made
    */
@@ -33,6 +33,7 @@ public final class ListablePath implements AutoCloseable {
       return new ListablePath(absolute, null);
     }
     try {
+      Files.createDirectories(absolute);
       Path link =
           Files.createSymbolicLink(
               Files.createTempDirectory("whetstream-").resolve("data"), absolute);

@@ -10,8 +10,8 @@ import java.util.List;
  * nothing of this. An image that cannot or must not be fetched is a dead letter of stage {@code
  * fetch}.
  *
- * @param roots directories on Flink file systems below which images given by URI may lie, for example {@code
- *     s3://bucket/images} or {@code file:///data/images}
+ * @param roots directories on Flink file systems below which images given by URI may lie, for
+ *     example {@code s3://bucket/images} or {@code file:///data/images}
  * @param hosts for http and https: {@code images.example.org}, {@code *.example.org}, or with a
  *     port other than 80 and 443 {@code images.example.org:8080}
  * @param privateNetworks address ranges such as {@code 10.1.0.0/16} that hosts may resolve to

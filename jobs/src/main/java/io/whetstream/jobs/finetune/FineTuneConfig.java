@@ -295,8 +295,8 @@ public record FineTuneConfig(
    *
    * @param enabled whether the stream is watched
    * @param confidence ADWIN's delta: smaller gives fewer false alarms
-   * @param response {@code REPORT}: events only; {@code ADAPT}: a raised learning rate and
-   *     less replay for a while
+   * @param response {@code REPORT}: events only; {@code ADAPT}: a raised learning rate and less
+   *     replay for a while
    * @param rateFactor on the learning rate, {@link Response#ADAPT} only
    * @param replayFactor on the share of replayed pairs, {@link Response#ADAPT} only
    * @param steps that the response lasts

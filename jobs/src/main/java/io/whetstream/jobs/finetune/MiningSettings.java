@@ -8,8 +8,8 @@ import java.time.Duration;
 /**
  * Hard-negative mining.
  *
- * @param mode {@code HARD}: nearest by the mining embedding; {@code RANDOM}: order of arrival,
- *     the yardstick
+ * @param mode {@code HARD}: nearest by the mining embedding; {@code RANDOM}: order of arrival, the
+ *     yardstick
  * @param parallelism of the keyed stage
  * @param seed of hyperplanes and draws
  * @param tables of hyperplanes; a pair's home is the one where it is farthest from all planes

@@ -46,11 +46,13 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Images inside of pairs and by URI, good and bad, on the job's way up to mining. */
+@Tag("cluster")
 @Timeout(240)
 class BadImagesTest {
   private static final RecordCodec<ImageTextPair> JSON =

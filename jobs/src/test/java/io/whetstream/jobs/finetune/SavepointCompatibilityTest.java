@@ -39,6 +39,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * Savepoints that released versions of the fine-tune job wrote, restored by the present one on
  * another broker whose topic holds the same pairs.
  */
+@Tag("cluster")
 class SavepointCompatibilityTest {
   private static final int PARTITIONS = 2;
   private static final int MORE = 160;

@@ -24,9 +24,11 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.apache.flink.api.common.JobID;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** What the commands {@code explain} and {@code backtest} work with. */
+@Tag("cluster")
 class ExplainTest extends RealScoreJob {
   private static final int ITEMS = 12;
   private static final long GONE = 1_000_000;

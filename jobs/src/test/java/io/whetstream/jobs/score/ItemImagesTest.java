@@ -35,9 +35,11 @@ import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Images by URI, of items and of queries, in the scoring job. */
+@Tag("cluster")
 class ItemImagesTest extends RealScoreJob {
   /** September 2020. */
   private static final long LONG_AGO = 1_600_000_000_000L;

@@ -22,9 +22,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.apache.flink.api.common.JobID;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Whatever stands in a topic is answered or put aside; the job goes on and can be stopped. */
+@Tag("cluster")
 class NoRecordStopsTheJobTest extends RealScoreJob {
   private static final byte[] NO_KEY = {};
 

@@ -34,6 +34,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * Savepoints that released versions of the scoring job wrote, restored by the present one on
  * another broker whose topics hold the same records.
  */
+@Tag("cluster")
 class SavepointCompatibilityTest extends RealScoreJob {
   private static final int MORE = 5;
   private static final String[] SETTINGS = {

@@ -24,6 +24,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Adapters swapped under load with restarts, and a flood of matches, with ONNX Runtime. */
+@Tag("cluster")
 class ScoreJobSwapTest extends RealScoreJob {
 
   /** A query of the swap test: what it watches for, and from which score. */

@@ -37,8 +37,10 @@ import java.util.Objects;
 import java.util.Set;
 import org.apache.flink.api.common.JobID;
 import org.apache.kafka.clients.admin.Admin;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
+@Tag("cluster")
 class ScoreJobTest extends RealScoreJob {
   @Test
   void plantedItemsAreAlertedUnderEachAdapterAndNothingElseIs() throws Exception {

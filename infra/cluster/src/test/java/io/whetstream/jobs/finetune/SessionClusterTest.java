@@ -31,6 +31,7 @@ import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -38,6 +39,7 @@ import org.junit.jupiter.api.io.TempDir;
  * The jobs as users run them: their jar, submitted by Flink's command line client to a session
  * cluster with the native libraries in {@code lib/}.
  */
+@Tag("cluster")
 class SessionClusterTest {
   private static final Duration LONG = Duration.ofMinutes(5);
   private static final int PAIRS = 480;

@@ -148,8 +148,8 @@ public final class Demo {
               local.dataDir()));
       if (state.pairs() >= size.pairs()) {
         progress.say(
-            "all pairs of the file were sent before: what is left of them is used up; --fresh starts"
-                + " over");
+            "all pairs of the file were sent before: what is left of them is used up; --fresh"
+                + " starts over");
       }
       if (!size.suffices()) {
         progress.say(

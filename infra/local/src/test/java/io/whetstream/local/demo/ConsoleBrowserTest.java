@@ -223,7 +223,8 @@ class ConsoleBrowserTest {
     String digest =
         (String)
             browser.ask(
-                "document.querySelector('#adapterlist tr:last-child').getAttribute('data-adapter')");
+                "document.querySelector('#adapterlist"
+                    + " tr:last-child').getAttribute('data-adapter')");
     browser.click("#adapterlist tr:last-child [data-act=rollback]");
     browser.type("#rollbackform [name=reason]", "to <b>see</b> it work");
     browser.click("#rollbackform button[type=submit]");

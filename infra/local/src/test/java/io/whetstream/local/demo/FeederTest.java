@@ -12,6 +12,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+
 @Tag("cluster")
 class FeederTest {
   @TempDir Path temp;
