@@ -165,8 +165,8 @@ public record AdapterConfig(
 
   /**
    * Whether this configuration adapts a linear module, by PEFT's rule: a list names suffixes, a
-   * single regular expression must match the whole name. The expression may mean any of the
-   * names the module has had in transformers.
+   * single regular expression must match the whole name. The expression may mean any of the names
+   * the module has had in transformers.
    *
    * @param module canonical name, {@code language_model.model.layers.0.self_attn.q_proj}
    */

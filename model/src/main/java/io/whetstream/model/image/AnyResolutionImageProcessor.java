@@ -70,7 +70,9 @@ final class AnyResolutionImageProcessor implements ImageProcessor {
     squareInCompany = maxSquares > 0;
     double[] mean = config.exactChannels("image_mean", ProcessorConfig.CLIP_MEAN);
     background =
-        new byte[] {(byte) (int) (mean[0] * 255), (byte) (int) (mean[1] * 255), (byte) (int) (mean[2] * 255)};
+        new byte[] {
+          (byte) (int) (mean[0] * 255), (byte) (int) (mean[1] * 255), (byte) (int) (mean[2] * 255)
+        };
     resampler = config.resampler(3);
     values = config.values(ProcessorConfig.CLIP_MEAN, ProcessorConfig.CLIP_DEVIATION);
   }
@@ -92,8 +94,7 @@ final class AnyResolutionImageProcessor implements ImageProcessor {
   private ImageGeometry geometry(Size picture, Size canvas) {
     Size grid = resolution.grid(canvas);
     Size kept = AnyResolution.unpadded(grid.times(patches), picture);
-    Size features =
-        maxSquares > 0 ? AnyResolution.bounded(kept, maxSquares, patches) : kept;
+    Size features = maxSquares > 0 ? AnyResolution.bounded(kept, maxSquares, patches) : kept;
     int tokens = Math.toIntExact(patches * patches + features.area() + features.height());
     return new ImageGeometry(
         1 + grid.height() * grid.width(),

@@ -63,8 +63,7 @@ final class ProcessorConfig {
 
   /** The class of transformers, without the endings that name a backend of it. */
   String type(String otherwise) {
-    String type =
-        text("image_processor_type", text("feature_extractor_type", otherwise));
+    String type = text("image_processor_type", text("feature_extractor_type", otherwise));
     return type.replaceFirst("(Fast|Pil)$", "");
   }
 

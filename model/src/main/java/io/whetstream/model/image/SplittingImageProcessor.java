@@ -65,8 +65,7 @@ final class SplittingImageProcessor implements ImageProcessor {
 
   @Override
   public ModelImage process(RgbImage image) {
-    return ModelImage.of(
-        geometry(image.width(), image.height()), crops(image), values);
+    return ModelImage.of(geometry(image.width(), image.height()), crops(image), values);
   }
 
   /** The squares in 8 bit, the whole picture last. */

@@ -9,7 +9,8 @@ import java.util.Arrays;
 /**
  * How the features of an any-resolution picture's squares become those that a row holds
  * (LLaVA-NeXT, LLaVA-OneVision): first those of the whole picture, then those of the canvas as one
- * grid, its borders cut away, reduced where there are too many, each line ended by a learned vector.
+ * grid, its borders cut away, reduced where there are too many, each line ended by a learned
+ * vector.
  */
 public final class FeaturePacking {
   private final int features;

@@ -32,8 +32,7 @@ public final class Flops {
     double embed = patches * 3 * v.patchSize() * v.patchSize() * width;
     double d = config.text().hiddenSize();
     double square = (double) config.shuffle() * config.shuffle();
-    double project =
-        config.imageTokens() * (square > 0 ? square * width * d : width * d + d * d);
+    double project = config.imageTokens() * (square > 0 ? square * width * d : width * d + d * d);
     double tower = config.visionLayersUsed() * (layer + attention) + embed;
     return 2 * image.inputs() * (tower + project);
   }

@@ -278,7 +278,8 @@ public final class Lvlm implements AutoCloseable {
                 lineEnd.get(0),
                 step.create(indices, new Shape(indices.length)),
                 step.create(
-                    weights, weights.length == 0 ? new Shape(0, 1) : new Shape(rows, gathering.taps()))))
+                    weights,
+                    weights.length == 0 ? new Shape(0, 1) : new Shape(rows, gathering.taps()))))
         .head();
   }
 
@@ -383,8 +384,7 @@ public final class Lvlm implements AutoCloseable {
     named.put("projected", projected);
     named.put("vision.pixel_shuffled", states.get(layers + 3));
     named.put(
-        "image_features",
-        packed(step, projected.reshape(-1, config.text().hiddenSize()), alike));
+        "image_features", packed(step, projected.reshape(-1, config.text().hiddenSize()), alike));
     return named;
   }
 

@@ -59,8 +59,7 @@ public final class TorchScriptArchive {
     constants.put("SHUFFLE", Integer.toString(config.shuffle()));
     constants.put(
         "SHUFFLED_GRID",
-        Integer.toString(
-            vision.imageSize() / vision.patchSize() / Math.max(1, config.shuffle())));
+        Integer.toString(vision.imageSize() / vision.patchSize() / Math.max(1, config.shuffle())));
     constants.put("PROJECTOR_ACT", function(config.projectorActivation()));
     constants.put("RMS_EPS", Double.toString(text.rmsNormEps()));
     constants.put("LAYERS", Integer.toString(text.layers()));

@@ -322,8 +322,7 @@ final class Engine {
       ImageGeometry one =
           ImageGeometry.whole(geometry.height(), geometry.width(), config.imageTokens());
       int from = config.canvases() == null ? (geometry.inputs() - 1) * one.values() : 0;
-      return new ModelImage(
-          one, Arrays.copyOfRange(image.pixels(), from, from + one.values()));
+      return new ModelImage(one, Arrays.copyOfRange(image.pixels(), from, from + one.values()));
     }
 
     private OnnxTensor pixelTensor(List<ModelImage> alike) throws OrtException {

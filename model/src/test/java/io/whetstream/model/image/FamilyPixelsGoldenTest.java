@@ -37,8 +37,7 @@ class FamilyPixelsGoldenTest {
 
   @TestFactory
   Stream<DynamicTest> filesBecomeTheRecordedPixels() {
-    return Golden.directories(Golden.holding("e2e.json").and(Golden.holding("batch.json")))
-        .stream()
+    return Golden.directories(Golden.holding("e2e.json").and(Golden.holding("batch.json"))).stream()
         .map(directory -> dynamicTest(directory.getFileName().toString(), () -> check(directory)));
   }
 
@@ -70,9 +69,7 @@ class FamilyPixelsGoldenTest {
         if (pictures.size() == 1) {
           RgbImage picture = pictures.get(0);
           assertEquals(
-              images.get(0).geometry(),
-              processor.geometry(picture.width(), picture.height()),
-              key);
+              images.get(0).geometry(), processor.geometry(picture.width(), picture.height()), key);
         }
         compared += compare(directory, expected, key, images, config.vision().patchSize());
       }
@@ -130,7 +127,9 @@ class FamilyPixelsGoldenTest {
     return compared;
   }
 
-  /** Hugging Face's order for Qwen: blocks of 2 x 2 patches; channel, frame (twice), row, column. */
+  /**
+   * Hugging Face's order for Qwen: blocks of 2 x 2 patches; channel, frame (twice), row, column.
+   */
   private static float[] patches(ModelImage image, int side) {
     int width = image.geometry().width();
     int plane = image.geometry().height() * width;

@@ -11,12 +11,14 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.GoldenBatch;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensors;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.image.RgbImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
+import io.whetstream.model.text.TextTokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -158,8 +160,7 @@ class FamilyGoldenTest {
           int width = want.length / (longest * batch.ids().size());
           for (int i = 0; i < want.length; i++) {
             boolean attended =
-                !sequence
-                    || i / width % longest < batch.ids().get(i / width / longest).length;
+                !sequence || i / width % longest < batch.ids().get(i / width / longest).length;
             largest = attended ? larger(largest, want[i] - got[i]) : largest;
           }
         }
@@ -182,8 +183,7 @@ class FamilyGoldenTest {
                   Scorer.open(
                       directory,
                       ScorerOptions.defaults().withThreads(1).withCache(scratch.resolve("onnx")));
-              SafeTensors expected =
-                  SafeTensors.open(directory.resolve("expected.safetensors"))) {
+              SafeTensors expected = SafeTensors.open(directory.resolve("expected.safetensors"))) {
             for (String prefix : batches(directory)) {
               GoldenBatch batch = GoldenBatch.read(directory, prefix, scratch);
               float[] want = expected.floats(prefix + "embedding");
@@ -194,12 +194,51 @@ class FamilyGoldenTest {
                 assertArrayEquals(
                     Arrays.copyOfRange(want, r * width, (r + 1) * width), got[r], 1e-4f, what);
                 float[] alone =
-                    scorer.embedRows(
-                        scorer.base(), batch.rows().subList(r, r + 1), batch.images())[0];
+                    scorer
+                        .embedRows(scorer.base(), batch.rows().subList(r, r + 1), batch.images())[
+                        0];
                 assertArrayEquals(got[r], alone, 1e-6f, what + " alone");
               }
             }
           }
+        });
+  }
+
+  @TestFactory
+  Stream<DynamicTest> aTemplateBecomesTheRecordedIds() {
+    return each(
+        directory -> {
+          JsonNode cases = new ObjectMapper().readTree(directory.resolve("e2e.json").toFile());
+          ModelConfig config = ModelConfig.read(directory.resolve("config.json"));
+          int compared = 0;
+          try (TextTokenizer tokenizer = TextTokenizer.open(directory)) {
+            for (JsonNode one : cases) {
+              String template =
+                  one.get("prompt")
+                      .asText()
+                      .replace("<|vision_start|><|image_pad|><|vision_end|>", "<image>");
+              if (one.has("refused")
+                  || one.get("images").size() != 1
+                  || !template.contains("<image>")) {
+                continue;
+              }
+              RgbImage picture =
+                  GoldenBatch.picture(directory.resolve(one.get("images").get(0).asText()));
+              ImageProcessor processor =
+                  GoldenBatch.processor(
+                      directory, one.path("do_image_splitting").asBoolean(true), scratch);
+              long[] ids =
+                  new SequenceBuilder(
+                          tokenizer, config, new PromptTemplates(template, "<text>"), 0, 0)
+                      .imageRow(processor.geometry(picture.width(), picture.height()), true);
+              assertEquals(
+                  one.get("ids").toString().replace(" ", ""),
+                  Arrays.toString(ids).replace(" ", ""),
+                  one.get("key").asText());
+              compared++;
+            }
+          }
+          assertTrue(compared > 5, "compared only " + compared);
         });
   }
 
@@ -233,8 +272,7 @@ class FamilyGoldenTest {
                   IntStream.range(0, one.get("ids").size())
                       .mapToLong(i -> one.get("ids").get(i).asLong())
                       .toArray();
-              Row row =
-                  Row.embedding(ids, false, IntStream.range(0, images.size()).toArray());
+              Row row = Row.embedding(ids, false, IntStream.range(0, images.size()).toArray());
               String key = one.get("key").asText() + "/embedding";
               float[] want = expected.floats(key);
               float[] trained =
