@@ -161,6 +161,7 @@ final class JobCommand implements Runnable {
                 jobs.stream().map(runtime::ended).toArray(CompletableFuture[]::new));
         while (!ended.isDone() && !stop.await(LOOK_SECONDS, TimeUnit.SECONDS)) {
           err.flush();
+          runtime.noteStates();
         }
         if (ended.isDone() && jobs.size() == 1) {
           rethrow(ended);

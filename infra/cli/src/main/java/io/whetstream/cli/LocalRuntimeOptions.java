@@ -21,8 +21,8 @@ public final class LocalRuntimeOptions {
   @Option(
       names = "--without-state",
       description =
-          "Begin anew although a job was started before in the data directory and has left no"
-              + " checkpoint; topics and adapters stay.")
+          "Begin anew although a job has had state in the data directory and there is none now;"
+              + " topics and adapters stay.")
   private boolean withoutState;
 
   @Option(

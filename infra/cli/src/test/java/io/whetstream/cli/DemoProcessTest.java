@@ -27,6 +27,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.CleanupMode;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The demo as a process of its own, ended as people end processes. */
@@ -40,7 +41,10 @@ class DemoProcessTest {
   /** A progress line after the first look at the trainer. */
   private static final Pattern KNOWN_STEP = Pattern.compile("trained  step [1-9]");
 
-  @TempDir Path temp;
+  // What the processes said and logged is in it.
+  @TempDir(cleanup = CleanupMode.ON_SUCCESS)
+  Path temp;
+
   private final List<Process> started = new ArrayList<>();
 
   @AfterEach

@@ -16,12 +16,16 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The directory of a local runtime, locked against a second process. It only ever deletes what it
  * made itself.
  */
 final class DataDirectory implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(DataDirectory.class);
+
   static final String KAFKA = "kafka";
   static final String CHECKPOINTS = "checkpoints";
   static final String SAVEPOINTS = "savepoints";
@@ -29,7 +33,7 @@ final class DataDirectory implements AutoCloseable {
   static final String TEMPORARY = "tmp";
   static final String DEMO = "demo";
 
-  /** A file for each job that was ever accepted here. */
+  /** A file for each job that was seen to have state here. */
   private static final String JOBS = "jobs";
 
   private static final List<String> OURS =
@@ -139,36 +143,21 @@ final class DataDirectory implements AutoCloseable {
     return Path.of(root.toUri().getRawPath()).normalize();
   }
 
-  /** Whether a job of that name was ever accepted here, whatever is left of it. */
-  boolean knows(String job) {
-    return Files.exists(root.resolve(JOBS).resolve(job))
-        || Files.exists(checkpoints(job))
-        || Files.exists(savepoints(job));
+  /** Whether a job of that name was seen to have state here, whatever is left of it. */
+  boolean hadState(String job) {
+    return Files.exists(root.resolve(JOBS).resolve(job));
   }
 
-  /** Notes that a job of that name was accepted. */
-  void remember(String job) {
+  /** Notes whether a job has state now. */
+  void noteState(String job) {
+    Path note = root.resolve(JOBS).resolve(job);
     try {
-      Path note = root.resolve(JOBS).resolve(job);
-      if (!Files.exists(note)) {
+      if (!Files.exists(note) && newestState(job).isPresent()) {
         Files.createFile(note);
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException("cannot write to " + root, e);
-    }
-  }
-
-  /** Forgets a job that has ended without ever having had state. */
-  void forgetIfStateless(String job) {
-    if (newestState(job).isPresent()) {
-      return;
-    }
-    try {
-      Files.deleteIfExists(root.resolve(JOBS).resolve(job));
-      delete(checkpoints(job));
-      delete(savepoints(job));
-    } catch (IOException e) {
-      throw new UncheckedIOException("cannot clean " + root, e);
+    } catch (IOException | UncheckedIOException e) {
+      // A checkpoint was deleted under the look at it, or the disk is full: the next look will do.
+      LOG.debug("no note of the state of job {}", job, e);
     }
   }
 

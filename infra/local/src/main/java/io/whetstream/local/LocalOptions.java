@@ -15,8 +15,8 @@ import java.time.Duration;
  * @param managedMemoryMiB for RocksDB, shared by all slots
  * @param checkpointInterval where a job does not set its own
  * @param fresh deletes what earlier runs left in {@code dataDir}
- * @param withoutState lets a job begin anew that was started before in {@code dataDir} and has left
- *     no state; otherwise that is refused
+ * @param withoutState lets a job begin anew that has had state in {@code dataDir} and has none now;
+ *     otherwise that is refused
  */
 public record LocalOptions(
     Path dataDir,

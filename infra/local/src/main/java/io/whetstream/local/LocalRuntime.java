@@ -139,8 +139,8 @@ public final class LocalRuntime implements AutoCloseable {
   /**
    * Submits a job, going on from the newest state under its name.
    *
-   * @throws BadInputException if one of that name was started before and has left no state, and
-   *     nobody said that this is to be so ({@link LocalOptions#withoutState})
+   * @throws BadInputException if one of that name has had state and there is none, and nobody said
+   *     that this is to be so ({@link LocalOptions#withoutState})
    * @param name stable over restarts, letters, digits and dashes
    * @param build adds sources, operators and sinks to the environment, without executing it
    */
@@ -158,13 +158,13 @@ public final class LocalRuntime implements AutoCloseable {
     StreamGraph graph = environment.getStreamGraph();
     graph.setJobName(name);
     Optional<Path> state = data.newestState(name);
-    if (state.isEmpty() && data.knows(name) && !options.withoutState()) {
+    if (state.isEmpty() && data.hadState(name) && !options.withoutState()) {
       throw new BadInputException(
           "job "
               + name
-              + " was started before in "
+              + " has had state in "
               + options.dataDir()
-              + ", but there is no complete checkpoint or savepoint of it to go on from; begin anew"
+              + ", but there is no complete checkpoint or savepoint to go on from; begin anew"
               + " with --without-state (topics and adapters stay) or --fresh (all is deleted), or"
               + " put back its checkpoints");
     }
@@ -180,7 +180,7 @@ public final class LocalRuntime implements AutoCloseable {
       JobID job = cluster.submitJob(graph).get().getJobID();
       LocalJob local = new LocalJob(name, job, state.orElse(null));
       jobs.put(name, local);
-      data.remember(name);
+      data.noteState(name);
       LOG.info("job {} is {}, from {}", name, job, state.map(Path::toString).orElse("the start"));
       return local;
     } catch (ExecutionException e) {
@@ -214,8 +214,17 @@ public final class LocalRuntime implements AutoCloseable {
             cluster.stopWithSavepoint(job.id(), directory, false, SavepointFormatType.NATIVE),
             SAVEPOINT,
             "the savepoint of job " + job.name());
+    data.noteState(job.name());
     forget(job);
     return Path.of(new org.apache.flink.core.fs.Path(path).getPath());
+  }
+
+  /**
+   * Notes which jobs have state by now, so that a later start can tell a job that has lost it from
+   * one that never had any. To be called now and then; cheap.
+   */
+  public synchronized void noteStates() {
+    jobs.keySet().forEach(data::noteState);
   }
 
   /** Takes a checkpoint of a job now and waits until it is complete. */
@@ -278,7 +287,7 @@ public final class LocalRuntime implements AutoCloseable {
         kafka.close();
         kafka = null;
       }
-      jobs.keySet().forEach(data::forgetIfStateless);
+      noteStates();
       jobs.clear();
       data.close();
     }

@@ -214,7 +214,7 @@ public final class Demo {
         CompletableFuture.anyOf(
             running.stream().map(runtime::ended).toArray(CompletableFuture[]::new));
     CompletableFuture<Void> feeding = feed(feeder);
-    watch(feeder, monitor, figures, note, feeding, failed);
+    watch(runtime, feeder, monitor, figures, note, feeding, failed);
     boolean whole = !stop.asked();
     if (whole) {
       if (own != null && feeder.state().pairs() < size.pairs()) {
@@ -276,6 +276,7 @@ public final class Demo {
   }
 
   private void watch(
+      LocalRuntime runtime,
       Feeder feeder,
       Monitor monitor,
       JobFigures figures,
@@ -314,6 +315,7 @@ public final class Demo {
       }
       if (System.nanoTime() - shown > PROGRESS_NANOS) {
         shown = System.nanoTime();
+        runtime.noteStates();
         progress.status(status((shown - begun) / 1e9, feeder.state(), monitor, figures));
       }
       if (!stop.asked()) {
