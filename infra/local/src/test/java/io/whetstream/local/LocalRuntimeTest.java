@@ -281,6 +281,22 @@ class LocalRuntimeTest {
     }
   }
 
+  @Test
+  void aJobThatWasKilledBeforeItHadStateBeginsAnew() throws Exception {
+    LocalOptions never = options().withCheckpointInterval(Duration.ofHours(1));
+    for (int start = 0; start < 2; start++) {
+      try (LocalRuntime runtime = LocalRuntime.start(never)) {
+        if (start == 0) {
+          createTopic(runtime);
+          produce(runtime, 3);
+        }
+        assertNull(submit(runtime).restoredFrom());
+        awaitCount(runtime, 3);
+        runtime.noteStates();
+      }
+    }
+  }
+
   /** As the first release left it: under the name that a URI writes. */
   @Test
   void stateThatAnEarlierReleasePutBesideTheDirectoryIsFound() throws Exception {
