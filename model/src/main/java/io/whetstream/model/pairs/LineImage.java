@@ -20,6 +20,11 @@ import java.util.Base64;
 @SuppressWarnings("ArrayRecordComponent") // Pictures are not compared, files are.
 public record LineImage(Path file, byte[] bytes) {
   private static final int SHOWN = 60;
+
+  /** No picture has fewer bytes; the digests that files are named after have. */
+  private static final int SMALLEST = 34;
+
+  private static final int LONGEST_PATH = 4096;
   private static final String DATA = "data:";
 
   /** An image in a file. */
@@ -49,7 +54,11 @@ public record LineImage(Path file, byte[] bytes) {
       return null;
     }
     byte[] bytes = decoded(text);
-    if (bytes == null) {
+    if (bytes == null || bytes.length < SMALLEST) {
+      if (text.length() <= LONGEST_PATH) {
+        // A name of random letters, perhaps.
+        return null;
+      }
       throw new BadInputException(
           "'"
               + shortened(text)

@@ -184,6 +184,18 @@ class PairsFileTest {
     assertEquals(forms.size(), read(file).size());
   }
 
+  /** In base64 each begins as a picture does. */
+  @Test
+  void aPathOfRandomLettersStaysAPath() throws IOException {
+    String letters = "Qk1" + "aZ09_-".repeat(7);
+    for (String path :
+        List.of(letters.substring(0, 43), letters + ".jpg", "/9j/" + letters + "/a.png")) {
+      CaptionedImage pair =
+          read(file("{\"id\":\"a\",\"image\":\"" + path + "\",\"caption\":\"A\"}")).get(0);
+      assertEquals(LineImage.of(scratch.resolve(path)), pair.image());
+    }
+  }
+
   @Test
   void whatIsWrongWithALongImageIsSaidInShort() throws IOException {
     byte[] png = Files.readAllBytes(Path.of("src/test/resources/images/rgb.png"));
