@@ -22,10 +22,8 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 
@@ -225,10 +223,8 @@ public final class ConfigLoader<T extends Record> {
       }
     }
     String nearest =
-        Arrays.stream(type.getRecordComponents())
-            .map(RecordComponent::getName)
-            .min(Comparator.comparingInt(known -> distance(known, name)))
-            .orElseThrow();
+        Nearest.of(
+            name, Arrays.stream(type.getRecordComponents()).map(RecordComponent::getName).toList());
     throw new BadInputException(
         where
             + ": unknown key '"
@@ -285,31 +281,6 @@ public final class ConfigLoader<T extends Record> {
         }
       }
     }
-  }
-
-  /** Edit distance with a swap of neighbours counted as one edit, case ignored. */
-  private static int distance(String left, String right) {
-    String a = left.toLowerCase(Locale.ROOT);
-    String b = right.toLowerCase(Locale.ROOT);
-    int[][] cost = new int[a.length() + 1][b.length() + 1];
-    for (int i = 0; i <= a.length(); i++) {
-      for (int j = 0; j <= b.length(); j++) {
-        if (i == 0 || j == 0) {
-          cost[i][j] = i + j;
-          continue;
-        }
-        int change = a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1;
-        cost[i][j] =
-            Math.min(Math.min(cost[i - 1][j], cost[i][j - 1]) + 1, cost[i - 1][j - 1] + change);
-        if (i > 1
-            && j > 1
-            && a.charAt(i - 1) == b.charAt(j - 2)
-            && a.charAt(i - 2) == b.charAt(j - 1)) {
-          cost[i][j] = Math.min(cost[i][j], cost[i - 2][j - 2] + 1);
-        }
-      }
-    }
-    return cost[a.length()][b.length()];
   }
 
   private static YAMLMapper mapper() {

@@ -27,6 +27,8 @@ import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.table.api.Table;
+import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.KafkaException;
 
@@ -153,10 +155,43 @@ public final class FineTuneJob {
 
   static void build(
       StreamExecutionEnvironment env, FineTuneConfig config, boolean untilEnd, TrainerHooks hooks) {
+    build(env, config, untilEnd, hooks, pairs(env, config, untilEnd));
+  }
+
+  /**
+   * Adds the job to the environment of a table, whose rows are its pairs in place of the topic's.
+   * The other topics are used as ever, dead letters among them.
+   *
+   * @param pairs insert-only; {@code id STRING, image BYTES, caption STRING} and {@code captionLong
+   *     STRING} or one of them, and if wanted {@code source STRING} and {@code eventTime}
+   *     (milliseconds or {@code TIMESTAMP_LTZ})
+   * @throws BadInputException if the table or the configuration does not fit
+   */
+  public static void from(StreamTableEnvironment sql, Table pairs, FineTuneConfig config) {
+    from(sql, pairs, config, TrainerHooks.NONE);
+  }
+
+  static StreamExecutionEnvironment from(
+      StreamTableEnvironment sql, Table pairs, FineTuneConfig config, TrainerHooks hooks) {
+    if (config.deterministic()) {
+      throw new BadInputException(
+          "deterministic: true needs the topic pairs: the rows of a table have no lasting order");
+    }
+    Sources.Stream<ImageTextPair> rows = TablePairs.of(sql, pairs, config);
+    StreamExecutionEnvironment env = rows.reads().getExecutionEnvironment();
+    build(env, config, false, hooks, pairs(config, rows));
+    return env;
+  }
+
+  private static void build(
+      StreamExecutionEnvironment env,
+      FineTuneConfig config,
+      boolean untilEnd,
+      TrainerHooks hooks,
+      Pairs pairs) {
     configure(env, config);
     Topics topics = new Topics(config.kafka().topicPrefix());
     Sources.Stream<AdapterControl> controls = controls(env, config, untilEnd);
-    Pairs pairs = pairs(env, config, untilEnd);
     pairs
         .prepared()
         .transform("mining embedder", StreamTypes.PAIR, new MiningEmbedder(config))
@@ -222,8 +257,12 @@ public final class FineTuneJob {
                 config.deterministic() ? null : config.prepare().idleness(),
                 config.deterministic())
             .fetching(config.images().options());
-    Sources.Stream<ImageTextPair> pairs =
-        Sources.read(env, RecordType.PAIR, untilEnd ? options.bounded() : options, "pairs");
+    return pairs(
+        config,
+        Sources.read(env, RecordType.PAIR, untilEnd ? options.bounded() : options, "pairs"));
+  }
+
+  private static Pairs pairs(FineTuneConfig config, Sources.Stream<ImageTextPair> pairs) {
     DataStream<Read<ImageTextPair>> timed = pairs.reads();
     if (config.deterministic()) {
       timed =

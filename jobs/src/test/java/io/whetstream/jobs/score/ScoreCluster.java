@@ -37,7 +37,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 
 /** A Kafka broker and a Flink cluster with RocksDB in this process. */
-final class ScoreCluster implements AutoCloseable {
+public final class ScoreCluster implements AutoCloseable {
   private static final Duration PATIENCE = Duration.ofSeconds(180);
 
   private static final Map<String, String> BROKER =
@@ -60,7 +60,7 @@ final class ScoreCluster implements AutoCloseable {
   /** A topic as far as it was read. */
   private record Followed(TopicReader reader, List<ConsumerRecord<byte[], byte[]>> records) {}
 
-  ScoreCluster(Path directory, int slotsPerTaskManager, int taskManagers) throws Exception {
+  public ScoreCluster(Path directory, int slotsPerTaskManager, int taskManagers) throws Exception {
     this.directory = directory;
     kafka = EmbeddedKafka.start(directory.resolve("kafka"), 0, BROKER);
     Configuration configuration = flinkConfiguration();
@@ -97,7 +97,7 @@ final class ScoreCluster implements AutoCloseable {
     return configuration;
   }
 
-  String bootstrapServers() {
+  public String bootstrapServers() {
     return kafka.bootstrapServers();
   }
 
@@ -105,11 +105,11 @@ final class ScoreCluster implements AutoCloseable {
     return flink;
   }
 
-  StreamExecutionEnvironment environment() {
+  public StreamExecutionEnvironment environment() {
     return StreamExecutionEnvironment.getExecutionEnvironment(flinkConfiguration());
   }
 
-  void topics(int partitions, String... names) {
+  public void topics(int partitions, String... names) {
     create(partitions, Map.of(), names);
   }
 
@@ -131,7 +131,7 @@ final class ScoreCluster implements AutoCloseable {
     send(topic, null, null, key, value == null ? null : value.getBytes(StandardCharsets.UTF_8));
   }
 
-  void send(String topic, Integer partition, Long time, String key, byte[] value) {
+  public void send(String topic, Integer partition, Long time, String key, byte[] value) {
     producer.send(
         new ProducerRecord<>(topic, partition, time, key.getBytes(StandardCharsets.UTF_8), value),
         (at, failure) -> {
@@ -142,14 +142,14 @@ final class ScoreCluster implements AutoCloseable {
   }
 
   /** Returns when all that was sent is in its topics. */
-  void flush() {
+  public void flush() {
     producer.flush();
     if (notSent.get() != null) {
       throw new AssertionError("a record was not sent", notSent.get());
     }
   }
 
-  JobID submit(StreamExecutionEnvironment env, String savepoint) throws Exception {
+  public JobID submit(StreamExecutionEnvironment env, String savepoint) throws Exception {
     JobGraph graph = env.getStreamGraph().getJobGraph();
     if (savepoint != null) {
       graph.setSavepointRestoreSettings(SavepointRestoreSettings.forPath(savepoint));
@@ -175,7 +175,7 @@ final class ScoreCluster implements AutoCloseable {
     return flink.getJobStatus(job).get();
   }
 
-  String stopWithSavepoint(JobID job) throws Exception {
+  public String stopWithSavepoint(JobID job) throws Exception {
     String path =
         flink
             .stopWithSavepoint(
@@ -188,13 +188,13 @@ final class ScoreCluster implements AutoCloseable {
     return path;
   }
 
-  void cancel(JobID job) throws Exception {
+  public void cancel(JobID job) throws Exception {
     flink.cancelJob(job).get();
     await("job ends", () -> flink.getJobStatus(job).get().isGloballyTerminalState());
   }
 
   /** Cancels every job that has not ended. */
-  void cancelAll() throws Exception {
+  public void cancelAll() throws Exception {
     for (JobStatusMessage job : flink.listJobs().get()) {
       if (!job.getJobState().isGloballyTerminalState()) {
         cancel(job.getJobId());
@@ -260,7 +260,7 @@ final class ScoreCluster implements AutoCloseable {
   }
 
   /** Everything committed in a topic so far. */
-  List<ConsumerRecord<byte[], byte[]>> read(String topic) {
+  public List<ConsumerRecord<byte[], byte[]>> read(String topic) {
     Followed known =
         followed.computeIfAbsent(
             topic,
@@ -274,7 +274,7 @@ final class ScoreCluster implements AutoCloseable {
   }
 
   /** Waits for a condition; a test's own deadline, never a pause of fixed length. */
-  static void await(String what, Callable<Boolean> condition) throws Exception {
+  public static void await(String what, Callable<Boolean> condition) throws Exception {
     long deadline = System.nanoTime() + PATIENCE.toNanos();
     while (!condition.call()) {
       if (System.nanoTime() > deadline) {

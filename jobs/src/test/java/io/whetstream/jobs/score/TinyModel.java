@@ -4,8 +4,8 @@ import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
-import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.adapter.PromptEncoding;
+import io.whetstream.model.adapter.Calibration;
 import io.whetstream.model.checkpoint.FloatTensor;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -18,7 +18,7 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /** A LLaVA with small random weights from the golden files, and random adapters for it. */
-final class TinyModel {
+public final class TinyModel {
   private static final int WIDTH = 64;
   private static final int KEYS = 32;
   private static final int LAYERS = 3;
@@ -26,7 +26,7 @@ final class TinyModel {
   private TinyModel() {}
 
   /** A copy of the model: exported graphs are written into it. */
-  static Path copy(Path to) {
+  public static Path copy(Path to) {
     Path golden = Path.of("../model/src/test/resources/golden/llava-tiny");
     try {
       Files.createDirectories(to);
@@ -41,7 +41,7 @@ final class TinyModel {
     return to;
   }
 
-  static AdapterArtifact adapter(long n, int rank, String baseDigest, Calibration calibration) {
+  public static AdapterArtifact adapter(long n, int rank, String baseDigest, Calibration calibration) {
     Random random = new Random(n);
     AdapterConfig config =
         new AdapterConfig(

@@ -6,12 +6,12 @@ package io.whetstream.model.image;
  * @param height rows
  * @param width columns
  */
-public record Size(int height, int width) {
+record Size(int height, int width) {
   static Size of(RgbImage image) {
     return new Size(image.height(), image.width());
   }
 
-  public long area() {
+  long area() {
     return (long) height * width;
   }
 

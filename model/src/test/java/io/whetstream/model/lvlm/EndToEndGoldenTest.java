@@ -31,8 +31,7 @@ class EndToEndGoldenTest {
 
   @TestFactory
   Stream<DynamicTest> filesBecomeTheRecordedEmbeddingsAndLogits() {
-    List<Path> found =
-        Golden.directories(Golden.holding("e2e.json").and(Golden.holding("batch.json").negate()));
+    List<Path> found = Golden.directories(Golden.holding("e2e.json"));
     assertFalse(found.isEmpty(), "no golden e2e.json under " + Golden.root());
     return found.stream()
         .map(directory -> dynamicTest(directory.getFileName().toString(), () -> check(directory)));
