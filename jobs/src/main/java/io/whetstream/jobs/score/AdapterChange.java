@@ -2,22 +2,26 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
-import java.io.UncheckedIOException;
+import io.whetstream.model.BadInputException;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 import java.util.function.BiConsumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The way to the next adapter: it is asked for, read and verified in the background, and then the
  * watchlist is embedded under it, a slice at a time. One at a time; of those asked for meanwhile
- * only the last waits. One that is damaged is given up; one whose store did not answer is asked for
- * again after {@link #RETRY}, unless another is wanted by then. One thread.
+ * only the last waits. One that is bad is given up; one that could not be read or embedded for
+ * another reason is tried again after {@link #RETRY}, unless another is wanted by then. One thread.
  */
 final class AdapterChange {
   static final Duration RETRY = Duration.ofSeconds(5);
+
+  private static final Logger LOGGER = LoggerFactory.getLogger(AdapterChange.class);
 
   private final WatchlistTable table;
   private final RowEmbedder rows;
@@ -29,6 +33,9 @@ final class AdapterChange {
 
   /** {@link System#nanoTime} before which what waits is not begun. */
   private long notBefore;
+
+  /** {@link System#nanoTime} before which nothing is embedded after a failure. */
+  private long embedNotBefore = System.nanoTime();
 
   private AdapterVersion loadingVersion;
   private CompletableFuture<LoadedAdapter> loading;
@@ -102,7 +109,9 @@ final class AdapterChange {
   AdapterVectors advance(AdapterVersion serving, Watchlist watchlist, int slice) {
     takeLoaded();
     begin(serving);
-    return target == null ? null : embedSlice(watchlist, slice);
+    return target == null || System.nanoTime() - embedNotBefore < 0
+        ? null
+        : embedSlice(watchlist, slice);
   }
 
   private void takeLoaded() {
@@ -111,7 +120,7 @@ final class AdapterChange {
         loaded = loading.join();
       } catch (CompletionException e) {
         refused.accept(loadingVersion, Reasons.of(e));
-        if (waiting == null && e.getCause() instanceof UncheckedIOException) {
+        if (waiting == null && !(e.getCause() instanceof BadInputException)) {
           waiting = loadingVersion;
           notBefore = System.nanoTime() + RETRY.toNanos();
         }
@@ -164,10 +173,16 @@ final class AdapterChange {
         rows.embed(vectors, side, claimed);
         left -= claimed.size();
       }
-    } catch (RuntimeException e) {
+    } catch (BadInputException e) {
       target = null;
       table.leave(vectors, true);
       refused.accept(vectors.version(), Reasons.of(e));
+      return null;
+    } catch (RuntimeException e) {
+      // Neither the adapter nor a query is to blame.
+      LOGGER.warn(
+          "the watchlist is embedded on under {} later: {}", vectors.version(), Reasons.of(e));
+      embedNotBefore = System.nanoTime() + RETRY.toNanos();
       return null;
     }
     if (!vectors.holdsAll(watchlist.needed(Side.TEXT), watchlist.needed(Side.IMAGE))) {

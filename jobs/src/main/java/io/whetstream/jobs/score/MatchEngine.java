@@ -114,6 +114,9 @@ public final class MatchEngine implements AutoCloseable {
   /** Closed with the engine; null if the product is shared. */
   private MatrixProduct ownProduct;
 
+  /** {@link System#nanoTime} before which pending queries are left alone after a failure. */
+  private long embedNotBefore = System.nanoTime();
+
   private AdapterVectors serving;
   private CalibratedThresholds thresholds;
   private volatile Map<String, Double> liveShares = Map.of();
@@ -263,8 +266,11 @@ public final class MatchEngine implements AutoCloseable {
   }
 
   private void embedPending() {
+    if (System.nanoTime() - embedNotBefore < 0) {
+      return;
+    }
     List<Watchlist.Entry> slice = watchlist.pending(settings.slice());
-    Map<Side, Map<Integer, String>> failed = new EnumMap<>(Side.class);
+    Map<Side, RowEmbedder.Failures> failed = new EnumMap<>(Side.class);
     int left = settings.slice();
     for (Side side : Side.values()) {
       BitSet wanted = new BitSet();
@@ -280,10 +286,12 @@ public final class MatchEngine implements AutoCloseable {
     for (Watchlist.Entry entry : slice) {
       String reason = null;
       boolean complete = true;
+      boolean notNow = false;
       for (Side side : Side.values()) {
         for (int row : entry.rows(side)) {
-          reason = reason == null ? failed.get(side).get(row) : reason;
+          reason = reason == null ? failed.get(side).bad().get(row) : reason;
           complete &= serving.slabs(side).isFilled(row);
+          notNow |= failed.get(side).notNow().contains(row);
         }
       }
       if (reason != null) {
@@ -291,6 +299,10 @@ public final class MatchEngine implements AutoCloseable {
         events.queryRefused(entry.query(), reason);
       } else if (complete) {
         activate(entry);
+      } else if (notNow) {
+        // Those behind it do not wait.
+        watchlist.postpone(entry);
+        embedNotBefore = System.nanoTime() + AdapterChange.RETRY.toNanos();
       }
     }
   }

@@ -1,6 +1,6 @@
 package io.whetstream.jobs.score;
 
-import java.io.UncheckedIOException;
+import io.whetstream.model.BadInputException;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -143,11 +143,11 @@ final class MatcherStartUp {
         throw e;
       } catch (Exception e) {
         failed = failed == null ? candidate : failed;
-        // A damaged adapter stays one; a store that did not answer may do so next time.
-        if (e instanceof UncheckedIOException) {
-          worthAnotherAttempt = true;
-        } else {
+        // A bad adapter stays one; what failed otherwise may work next time.
+        if (e instanceof BadInputException) {
           refused.add(candidate.digest());
+        } else {
+          worthAnotherAttempt = true;
         }
         control.refuseAdapter(candidate, Reasons.of(e));
       }

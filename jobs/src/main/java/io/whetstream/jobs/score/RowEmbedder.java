@@ -6,14 +6,20 @@ import io.whetstream.jobs.score.WatchlistTable.Content;
 import io.whetstream.model.BadInputException;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Gives rows of the {@link WatchlistTable} their vectors under an adapter: from before a restart,
  * or by embedding their contents. Thread-safe as far as the embedder is.
  */
 final class RowEmbedder {
+  private static final Logger LOGGER = LoggerFactory.getLogger(RowEmbedder.class);
+
   private final Embedder embedder;
   private final WatchlistTable table;
   private final VectorSpill spill;
@@ -79,21 +85,32 @@ final class RowEmbedder {
     return embedded;
   }
 
-  /** Embeds rows together, or one by one if that fails; returns why which rows have no vector. */
-  Map<Integer, String> embedEach(AdapterVectors vectors, Side side, List<Integer> claimed) {
-    Map<Integer, String> failed = new HashMap<>();
+  /**
+   * Why rows have no vector.
+   *
+   * @param bad by row, what is wrong with its content
+   * @param notNow rows whose content may be embedded another time
+   */
+  record Failures(Map<Integer, String> bad, Set<Integer> notNow) {}
+
+  /** Embeds rows together, or one by one if that fails. */
+  Failures embedEach(AdapterVectors vectors, Side side, List<Integer> claimed) {
+    Failures failures = new Failures(new HashMap<>(), new HashSet<>());
     try {
       embed(vectors, side, claimed);
     } catch (RuntimeException together) {
       for (int row : claimed) {
         try {
           embed(vectors, side, List.of(row));
+        } catch (BadInputException e) {
+          failures.bad().put(row, Reasons.of(e));
         } catch (RuntimeException e) {
-          failed.put(row, Reasons.of(e));
+          LOGGER.warn("a query is embedded again later: {}", Reasons.of(e));
+          failures.notNow().add(row);
         }
       }
     }
-    return failed;
+    return failures;
   }
 
   /**

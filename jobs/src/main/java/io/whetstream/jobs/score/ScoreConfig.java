@@ -10,6 +10,7 @@ import io.whetstream.jobs.config.KafkaSettings;
 import io.whetstream.jobs.config.RegistrySettings;
 import io.whetstream.model.image.PdqHash;
 import java.io.Serializable;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
@@ -94,13 +95,20 @@ public record ScoreConfig(
    *
    * @param maxQueries most queries; further ones are refused
    * @param maxQueryBytes largest query image, encoded
-   * @param spillDirectory where vectors survive a restart of the process; empty: nowhere, they are
-   *     embedded again
+   * @param spillDirectory where vectors survive a restart of the process, on a local disk; {@code
+   *     auto}: in the JVM's directory for temporary files; empty: nowhere, they are embedded again
    */
   public record Watchlist(int maxQueries, ByteSize maxQueryBytes, String spillDirectory)
       implements Serializable {
     public Watchlist {
       Checks.atLeast("watchlist.maxQueries", maxQueries, 1);
+    }
+
+    /** Where vectors are kept, or empty. */
+    String vectorsDirectory() {
+      return spillDirectory.equals("auto")
+          ? Path.of(System.getProperty("java.io.tmpdir"), "whetstream-vectors").toString()
+          : spillDirectory;
     }
   }
 
@@ -196,7 +204,7 @@ public record ScoreConfig(
             3,
             Duration.ofSeconds(1),
             Duration.ofSeconds(5)),
-        new Watchlist(100_000, ByteSize.ofMega(1), ""),
+        new Watchlist(100_000, ByteSize.ofMega(1), "auto"),
         new Thresholds(64),
         new Suppress(
             Duration.ofMinutes(10),

@@ -30,7 +30,8 @@ final class SharedResources implements AutoCloseable {
     this.spill =
         spillDirectory.isEmpty()
             ? null
-            : new VectorSpill(Path.of(spillDirectory), embedder.baseDigest(), embedder.dimension());
+            : VectorSpill.open(
+                Path.of(spillDirectory), embedder.baseDigest(), embedder.dimension());
     this.background =
         Executors.newSingleThreadExecutor(
             task -> {
@@ -88,13 +89,14 @@ final class SharedResources implements AutoCloseable {
         return;
       }
       OPEN.remove(key);
+      if (spill != null) {
+        // Before another of this process opens it: a restart goes on with the same directory.
+        spill.close();
+      }
     }
     // A read in progress may still hand over an adapter: the session outlives it.
     background.execute(
         () -> {
-          if (spill != null) {
-            spill.close();
-          }
           product.close();
           embedder.close();
         });

@@ -150,7 +150,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     MetricGroup group = getMetricGroup().addGroup("whetstream");
     counters = new MatcherMetrics(group);
     String key = getRuntimeContext().getJobInfo().getJobId() + "/" + job.base().model();
-    shared = SharedResources.join(key, job.watchlist().spillDirectory(), () -> parts.embedder());
+    shared = SharedResources.join(key, job.watchlist().vectorsDirectory(), () -> parts.embedder());
     boolean first = getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0;
     control = new ControlInput(job, parts, shared, first, counters);
     group.gauge("watchlistQueries", () -> control.engine().activeQueries());

@@ -324,6 +324,12 @@ final class Watchlist implements AutoCloseable {
     unsupported.put(entry.query.id(), entry);
   }
 
+  /** A pending query becomes the last of them. */
+  void postpone(Entry entry) {
+    pending.remove(entry.query.id());
+    pending.put(entry.query.id(), entry);
+  }
+
   /** A pending query cannot be used at all. */
   void refuse(Entry entry) {
     leavePending(entry);

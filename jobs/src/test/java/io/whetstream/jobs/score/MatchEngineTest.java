@@ -440,6 +440,32 @@ class MatchEngineTest {
     assertEquals("the embedding is not finite", events.refused.get("nan"));
   }
 
+  /** As when the device is out of memory: nothing is wrong with the query or the adapter. */
+  @Test
+  void whatFailsForAnotherReasonThanBadInputIsTriedAgain() {
+    engine.start(load(1));
+    embedder.failures.set(2);
+    engine.upsert(query("q", 1, "dogs", 0.9), false);
+    engine.upsert(query("other", 1, "cats", 0.9), false);
+    awaitIdle();
+    assertEquals(Map.of(), events.refused);
+    assertEquals(2, engine.activeQueries());
+    embedder.failures.set(1);
+    engine.switchTo(WordEmbedder.version(2));
+    awaitIdle();
+    assertEquals(Map.of(), events.refusedAdapters);
+    assertEquals(2, engine.serving().n());
+    assertEquals(0, embedder.failures.get());
+  }
+
+  private void awaitIdle() {
+    long end = System.nanoTime() + 4 * AdapterChange.RETRY.toNanos();
+    while (engine.hasWork() && System.nanoTime() < end) {
+      engine.work();
+      LockSupport.parkNanos(1_000_000);
+    }
+  }
+
   @Test
   void anItemThatCannotBeEmbeddedDoesNotCostItsNeighbours() {
     engine.start(load(1));
@@ -558,7 +584,7 @@ class MatchEngineTest {
   @Test
   void aRestartTakesVectorsFromTheSpillInsteadOfEmbeddingAgain(@TempDir Path directory) {
     engine.start(load(1));
-    spill = new VectorSpill(directory, embedder.baseDigest(), WordEmbedder.DIMENSION);
+    spill = VectorSpill.open(directory, embedder.baseDigest(), WordEmbedder.DIMENSION);
     for (int run = 0; run < 2; run++) {
       MatchEngine each = newEngine(events);
       each.start(load(1));

@@ -3,6 +3,7 @@ package io.whetstream.jobs.score;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.whetstream.connectors.records.MatchKind.Side;
 import java.io.IOException;
@@ -22,12 +23,12 @@ class VectorSpillTest {
   @TempDir Path directory;
 
   private VectorSpill open() {
-    return new VectorSpill(directory, BASE, 3);
+    return VectorSpill.open(directory, BASE, 3);
   }
 
   private List<Path> files() throws IOException {
     try (Stream<Path> all = Files.walk(directory)) {
-      return all.filter(Files::isRegularFile).sorted().toList();
+      return all.filter(file -> file.toString().endsWith(".vectors")).sorted().toList();
     }
   }
 
@@ -63,6 +64,55 @@ class VectorSpillTest {
     }
     try (VectorSpill spill = open()) {
       assertArrayEquals(new float[] {7, 8, 9}, spill.get(FIRST, Side.TEXT, SECOND));
+    }
+  }
+
+  @Test
+  void aRecordIsVerifiedWhenItIsReadAndNotOnlyWhenItsFileIsOpened() throws IOException {
+    try (VectorSpill spill = open()) {
+      spill.put(FIRST, Side.TEXT, FIRST, new float[] {1, 2, 3});
+      spill.put(FIRST, Side.TEXT, SECOND, new float[] {4, 5, 6});
+      byte[] bytes = Files.readAllBytes(files().get(0));
+      bytes[40] ^= 1;
+      Files.write(files().get(0), bytes);
+      assertNull(spill.get(FIRST, Side.TEXT, FIRST));
+      spill.put(FIRST, Side.TEXT, FIRST, new float[] {1, 2, 3});
+      assertArrayEquals(new float[] {1, 2, 3}, spill.get(FIRST, Side.TEXT, FIRST));
+      assertArrayEquals(new float[] {4, 5, 6}, spill.get(FIRST, Side.TEXT, SECOND));
+      // As another process that does not know the lock would write it: whole, but of another.
+      bytes = Files.readAllBytes(files().get(0));
+      System.arraycopy(bytes, bytes.length / 3, bytes, 2 * bytes.length / 3, bytes.length / 3);
+      Files.write(files().get(0), bytes);
+      assertNull(spill.get(FIRST, Side.TEXT, FIRST));
+    }
+  }
+
+  @Test
+  void twoOwnersDoNotShareADirectoryAndEachFindsItsOwnAgain() {
+    for (int run = 0; run < 2; run++) {
+      try (VectorSpill one = open();
+          VectorSpill two = open()) {
+        float[] kept = run == 0 ? null : new float[] {1, 0, 0};
+        assertArrayEquals(kept, one.get(FIRST, Side.TEXT, FIRST));
+        one.put(FIRST, Side.TEXT, FIRST, new float[] {1, 0, 0});
+        kept = run == 0 ? null : new float[] {2, 0, 0};
+        assertArrayEquals(kept, two.get(FIRST, Side.TEXT, FIRST));
+        two.put(FIRST, Side.TEXT, FIRST, new float[] {2, 0, 0});
+      }
+    }
+  }
+
+  @Test
+  void aDirectoryThatCannotBeMadeIsNoneAndAFullDiskAMiss() throws IOException {
+    Path file = Files.writeString(directory.resolve("file"), "x");
+    assertNull(VectorSpill.open(file, BASE, 3));
+    Path full = Path.of("/dev/full");
+    assumeTrue(Files.exists(full));
+    Path vectors = Files.createDirectories(directory.resolve(BASE.substring(0, 16)));
+    Files.createSymbolicLink(vectors.resolve(FIRST + ".text.vectors"), full);
+    try (VectorSpill spill = open()) {
+      spill.put(FIRST, Side.TEXT, FIRST, new float[] {1, 2, 3});
+      assertNull(spill.get(FIRST, Side.TEXT, FIRST));
     }
   }
 

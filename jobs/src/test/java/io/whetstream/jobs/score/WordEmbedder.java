@@ -18,6 +18,10 @@ final class WordEmbedder implements Embedder {
   static final int DIMENSION = 32;
 
   final AtomicInteger embeddedTexts = new AtomicInteger();
+
+  /** Calls that are to fail, as a native library does. */
+  final AtomicInteger failures = new AtomicInteger();
+
   final AtomicInteger openHandles = new AtomicInteger();
 
   /** A handle named by its digest. */
@@ -111,6 +115,9 @@ final class WordEmbedder implements Embedder {
 
   @Override
   public float[][] texts(Adapter adapter, List<String> texts) {
+    if (failures.getAndUpdate(n -> Math.max(0, n - 1)) > 0) {
+      throw new IllegalStateException("out of memory");
+    }
     embeddedTexts.addAndGet(texts.size());
     return texts.stream().map(text -> vector(adapter.digest(), text)).toArray(float[][]::new);
   }
