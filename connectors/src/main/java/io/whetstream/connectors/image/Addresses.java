@@ -42,13 +42,31 @@ final class Addresses {
 
   private Addresses() {}
 
-  static boolean isPublic(InetAddress address) {
+  static boolean isPublic(InetAddress asked) {
+    InetAddress address = plain(asked);
     return !address.isLoopbackAddress()
         && !address.isAnyLocalAddress()
         && !address.isLinkLocalAddress()
         && !address.isSiteLocalAddress()
         && !address.isMulticastAddress()
         && SPECIAL.stream().noneMatch(range -> range.contains(address));
+  }
+
+  /** The IPv4 address in an IPv6 one that only stands for it (::ffff:0:0/96, RFC 4291). */
+  private static InetAddress plain(InetAddress address) {
+    byte[] bytes = address.getAddress();
+    for (int i = 0; i < bytes.length - 4; i++) {
+      if (bytes[i] != (byte) (i < 10 ? 0 : 0xFF)) {
+        return address;
+      }
+    }
+    try {
+      return bytes.length == 4
+          ? address
+          : InetAddress.getByAddress(Arrays.copyOfRange(bytes, bytes.length - 4, bytes.length));
+    } catch (UnknownHostException e) {
+      throw new IllegalStateException("four bytes are an address", e);
+    }
   }
 
   /** A range in CIDR notation. */
@@ -75,7 +93,7 @@ final class Addresses {
     }
 
     boolean contains(InetAddress address) {
-      byte[] bytes = address.getAddress();
+      byte[] bytes = plain(address).getAddress();
       if (bytes.length != base.length) {
         return false;
       }

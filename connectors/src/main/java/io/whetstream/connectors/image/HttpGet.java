@@ -132,12 +132,12 @@ final class HttpGet {
     boolean secure = uri.getScheme().equalsIgnoreCase("https");
     int port = uri.getPort() >= 0 ? uri.getPort() : secure ? 443 : 80;
     InetAddress address = address(uri.getHost());
-    try (Socket plain = new Socket()) {
+    try (Socket plain = new TimedSocket(deadline)) {
       plain.connect(new InetSocketAddress(address, port), remaining(deadline));
-      try (Socket socket = secure ? secure(plain, uri.getHost(), port, deadline) : plain) {
+      try (Socket socket = secure ? secure(plain, uri.getHost(), port) : plain) {
         socket.getOutputStream().write(request(uri, port, secure));
         socket.getOutputStream().flush();
-        return read(uri, new Timed(socket, deadline));
+        return read(uri, socket.getInputStream());
       }
     } catch (BadInputException | Temporary e) {
       throw e;
@@ -146,9 +146,7 @@ final class HttpGet {
     }
   }
 
-  private static Socket secure(Socket plain, String host, int port, long deadline)
-      throws IOException {
-    plain.setSoTimeout(remaining(deadline));
+  private static Socket secure(Socket plain, String host, int port) throws IOException {
     SSLSocket socket =
         (SSLSocket)
             ((SSLSocketFactory) SSLSocketFactory.getDefault())
@@ -179,7 +177,7 @@ final class HttpGet {
         .getBytes(StandardCharsets.US_ASCII);
   }
 
-  private Answer read(URI uri, Timed timed) throws IOException {
+  private Answer read(URI uri, InputStream timed) throws IOException {
     InputStream in = new BufferedInputStream(timed, 16 << 10);
     int[] headerBytes = {0};
     String status = line(in, headerBytes);
@@ -286,15 +284,29 @@ final class HttpGet {
     return (int) Math.min(millis, Integer.MAX_VALUE);
   }
 
+  /** Whatever is read from it, by TLS too, ends at the deadline. */
+  private static final class TimedSocket extends Socket {
+    private final long deadline;
+
+    TimedSocket(long deadline) {
+      this.deadline = deadline;
+    }
+
+    @Override
+    public InputStream getInputStream() throws IOException {
+      return new Timed(this, super.getInputStream(), deadline);
+    }
+  }
+
   /** Gives up at the deadline however often a byte trickles in. */
   private static final class Timed extends InputStream {
     private final Socket socket;
     private final InputStream in;
     private final long deadline;
 
-    Timed(Socket socket, long deadline) throws IOException {
+    Timed(Socket socket, InputStream in, long deadline) {
       this.socket = socket;
-      this.in = socket.getInputStream();
+      this.in = in;
       this.deadline = deadline;
     }
 

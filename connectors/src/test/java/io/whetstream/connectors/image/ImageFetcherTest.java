@@ -11,7 +11,10 @@ import io.whetstream.connectors.StoredFiles;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.model.BadInputException;
 import java.io.IOException;
+import java.net.Inet6Address;
 import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -290,6 +293,69 @@ class ImageFetcherTest {
     }
     over.countDown();
     assertTrue(System.nanoTime() - start >= attempt.toNanos());
+  }
+
+  /** The handshake too: each byte used to begin the wait anew. */
+  @Test
+  void givesUpOnAHandshakeThatTrickles() throws Exception {
+    try (ServerSocket listening = new ServerSocket(0, 8, InetAddress.getLoopbackAddress());
+        ImageFetcher own =
+            fetcher(
+                List.of(
+                    InetAddress.getLoopbackAddress().getHostAddress()
+                        + ":"
+                        + listening.getLocalPort()))) {
+      Thread trickle =
+          new Thread(
+              () -> {
+                try {
+                  while (true) {
+                    Socket socket = listening.accept();
+                    new Thread(() -> trickle(socket)).start();
+                  }
+                } catch (IOException closed) {
+                  // The test is over.
+                }
+              });
+      trickle.setDaemon(true);
+      trickle.start();
+      long start = System.nanoTime();
+      String uri = "https://127.0.0.1:" + listening.getLocalPort() + "/x";
+      BadInputException refused = assertThrows(BadInputException.class, () -> own.fetch(uri));
+      assertTrue(refused.getMessage().contains("attempts"), refused.getMessage());
+      assertTrue(Duration.ofNanos(System.nanoTime() - start).toMillis() < 12_000);
+    }
+  }
+
+  /** A TLS record of 16 KB, a byte every 50 ms for 20 s. */
+  private static void trickle(Socket socket) {
+    try (socket) {
+      socket.getOutputStream().write(new byte[] {0x16, 3, 3, 0x3F, 0});
+      for (int i = 0; i < 400; i++) {
+        socket.getOutputStream().write(2);
+        java.util.concurrent.locks.LockSupport.parkNanos(50_000_000);
+      }
+    } catch (IOException gone) {
+      // The client has given up.
+    }
+  }
+
+  @Test
+  void anIpv4AddressWrittenAsIpv6IsJudgedAsIpv4() throws UnknownHostException {
+    byte[] mapped = new byte[16];
+    mapped[10] = (byte) 0xFF;
+    mapped[11] = (byte) 0xFF;
+    for (byte[] address :
+        new byte[][] {{10, 0, 0, 1}, {127, 0, 0, 1}, {(byte) 169, (byte) 254, 1, 1}}) {
+      System.arraycopy(address, 0, mapped, 12, 4);
+      // As a resolver may give it; getByAddress without a scope would unwrap it.
+      assertFalse(Addresses.isPublic(Inet6Address.getByAddress("h", mapped.clone(), -1)));
+    }
+    assertTrue(
+        Addresses.Range.parse("169.254.0.0/16")
+            .contains(Inet6Address.getByAddress("h", mapped, -1)));
+    System.arraycopy(new byte[] {8, 8, 8, 8}, 0, mapped, 12, 4);
+    assertTrue(Addresses.isPublic(Inet6Address.getByAddress("h", mapped, -1)));
   }
 
   @Test

@@ -8,6 +8,7 @@ import java.io.PrintWriter;
 import java.net.InetAddress;
 import java.net.URI;
 import java.net.UnknownHostException;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.Admin;
@@ -52,6 +53,14 @@ final class ConsoleCommand implements Callable<Integer> {
   private String host;
 
   @Option(
+      names = "--name",
+      paramLabel = "NAME",
+      description =
+          "A name that browsers ask for it under, where --host is not loopback; may be given several"
+              + " times (default: --host and any address).")
+  private List<String> names = List.of();
+
+  @Option(
       names = "--port",
       paramLabel = "PORT",
       defaultValue = "8090",
@@ -66,6 +75,7 @@ final class ConsoleCommand implements Callable<Integer> {
             .withRegistry(registry)
             .withFlink(flink)
             .withAddress(host, port)
+            .withNames(names)
             .withToken(System.getenv(TOKEN));
     reach(options);
     PrintWriter err = result.err();

@@ -19,6 +19,7 @@ import java.net.URLDecoder;
 import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -31,9 +32,9 @@ import org.slf4j.LoggerFactory;
 
 /**
  * HTTP. Reading is free for whoever reaches the address; on loopback only under a name of loopback,
- * so that no page of elsewhere can read through a DNS answer of its own. Changing needs the token
- * in a header of ours and an {@code Origin} equal to the host asked, which no page of elsewhere can
- * send.
+ * elsewhere only under an address or a name that was given, so that no page of elsewhere can read
+ * through a DNS answer of its own. Changing needs the token in a header of ours and an {@code
+ * Origin} equal to the host asked, which no page of elsewhere can send.
  */
 final class WebServer implements AutoCloseable {
   static final String TOKEN_HEADER = "X-Whetstream-Token";
@@ -71,6 +72,7 @@ final class WebServer implements AutoCloseable {
   private final Orders orders;
   private final byte[] token;
   private final boolean loopback;
+  private final Set<String> names;
   private final HttpServer server;
   private final ExecutorService threads;
   private final Map<String, Asset> assets = new LinkedHashMap<>();
@@ -94,6 +96,9 @@ final class WebServer implements AutoCloseable {
     asset("/style.css", "text/css", "web/style.css");
     asset("/icon.svg", "image/svg+xml", "web/icon.svg");
     assets.put("/chart.umd.js", new Asset("text/javascript; charset=utf-8", chartJs()));
+    Set<String> known = new HashSet<>(options.names());
+    known.add(options.host().toLowerCase(Locale.ROOT));
+    names = Set.copyOf(known);
     InetAddress address;
     try {
       address = InetAddress.getByName(options.host());
@@ -191,11 +196,16 @@ final class WebServer implements AutoCloseable {
     if (host == null) {
       throw new Refused(400, "the request names no host");
     }
-    if (loopback) {
-      String name = host.replaceFirst(":\\d+$", "").toLowerCase(Locale.ROOT);
-      if (!Set.of("localhost", "[::1]").contains(name) && !name.matches("127(\\.\\d{1,3}){3}")) {
-        throw new Refused(421, "this console answers under a name of loopback only");
-      }
+    String name = host.replaceFirst(":\\d+$", "").toLowerCase(Locale.ROOT);
+    boolean ofLoopback =
+        Set.of("localhost", "[::1]").contains(name) || name.matches("127(\\.\\d{1,3}){3}");
+    if (loopback && !ofLoopback) {
+      throw new Refused(421, "this console answers under a name of loopback only");
+    }
+    // An address cannot be made to mean another one, a name can.
+    boolean address = name.matches("\\[[0-9a-f:.]+]|\\d{1,3}(\\.\\d{1,3}){3}");
+    if (!ofLoopback && !address && !names.contains(name)) {
+      throw new Refused(421, "this console does not answer under that name: see --name");
     }
   }
 

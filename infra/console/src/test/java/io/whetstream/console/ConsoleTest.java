@@ -225,8 +225,31 @@ class ConsoleTest {
     assertTrue(raw("Host: 127.0.0.1.evil.example").startsWith("HTTP/1.1 421"));
   }
 
-  /** The client of the JDK does not let a request name another host. */
+  /** A page of elsewhere may let its own name point here: DNS rebinding. */
+  @Test
+  void beyondLoopbackOnlyAddressesAndTheNamesGivenAreAnswered() throws Exception {
+    try (Console open =
+        Console.start(
+            ConsoleOptions.of(connection, TOPICS)
+                .withFormat(FORMAT)
+                .withAddress("0.0.0.0", 0)
+                .withNames(List.of("Console.example")))) {
+      for (String name :
+          List.of("127.0.0.1:1", "10.1.2.3", "[2001:db8::1]:80", "console.example:8")) {
+        assertTrue(raw(open, "Host: " + name).startsWith("HTTP/1.1 200"), name);
+      }
+      for (String name : List.of("evil.example", "console.example.evil.example", "10.1.2.3.evil")) {
+        assertTrue(raw(open, "Host: " + name).startsWith("HTTP/1.1 421"), name);
+      }
+    }
+  }
+
   private String raw(String header) throws IOException {
+    return raw(console, header);
+  }
+
+  /** The client of the JDK does not let a request name another host. */
+  private static String raw(Console console, String header) throws IOException {
     try (Socket socket = new Socket(InetAddress.getLoopbackAddress(), console.uri().getPort())) {
       OutputStream out = socket.getOutputStream();
       out.write(

@@ -102,11 +102,11 @@ final class AdapterChange {
    * Does one slice of what is due.
    *
    * @param serving the adapter in use
-   * @param slice most contents to embed
+   * @param slice how many contents to embed
    * @return the vectors of the next adapter if they are complete, which then belong to the caller;
    *     else null
    */
-  AdapterVectors advance(AdapterVersion serving, Watchlist watchlist, int slice) {
+  AdapterVectors advance(AdapterVersion serving, Watchlist watchlist, SliceSize slice) {
     takeLoaded();
     begin(serving);
     return target == null || System.nanoTime() - embedNotBefore < 0
@@ -164,15 +164,17 @@ final class AdapterChange {
     }
   }
 
-  private AdapterVectors embedSlice(Watchlist watchlist, int slice) {
+  private AdapterVectors embedSlice(Watchlist watchlist, SliceSize slice) {
     AdapterVectors vectors = target;
     try {
-      int left = slice;
+      int left = slice.next();
+      long start = System.nanoTime();
       for (Side side : Side.values()) {
         List<Integer> claimed = vectors.slabs(side).claim(watchlist.needed(side), left);
         rows.embed(vectors, side, claimed);
         left -= claimed.size();
       }
+      slice.took(slice.next() - left, System.nanoTime() - start);
     } catch (BadInputException e) {
       target = null;
       table.leave(vectors, true);

@@ -47,7 +47,7 @@ final class AdapterFeed {
 
   private void raiseFloor(AdapterVersion newest, AdapterVersion inUse) {
     // As high is enough: what an order names counts more than what happened to serve.
-    if (newest != null && inUse != null && (floor == null || !floor.isNewerThan(newest))) {
+    if (inUse != null && (floor == null || (newest != null && !floor.isNewerThan(newest)))) {
       floor = newest;
       stays = inUse;
     }

@@ -111,7 +111,7 @@ final class ControlInput implements AutoCloseable {
     } else if (record.topic().equals(topics().adaptersControl())) {
       AdapterVersion before = wanted();
       order(record);
-      if (!Objects.equals(before, wanted())) {
+      if (wanted() != null && !Objects.equals(before, wanted())) {
         LOGGER.info("ordered to adapter {}", wanted());
         engine.switchNow(wanted());
       }

@@ -23,7 +23,8 @@ import java.util.concurrent.Executor;
 public final class MatchEngine implements AutoCloseable {
   /**
    * @param batchSize most items of a micro-batch
-   * @param slice most contents embedded between two micro-batches
+   * @param slice most contents embedded between two micro-batches; fewer where they would take
+   *     longer than {@link SliceSize#GOAL}
    * @param maxQueries most queries watched for; further ones are refused
    * @param nearest how many other queries an alert names
    * @param samples scores sampled per product for the live sketches
@@ -109,6 +110,7 @@ public final class MatchEngine implements AutoCloseable {
   private final AdapterChange change;
   private final ItemMatcher matcher;
   private final Settings settings;
+  private final SliceSize sliceSize;
   private final Events events;
 
   /** Closed with the engine; null if the product is shared. */
@@ -135,6 +137,7 @@ public final class MatchEngine implements AutoCloseable {
       Events events) {
     this.table = table;
     this.settings = settings;
+    this.sliceSize = new SliceSize(settings.slice());
     this.events = events;
     this.watchlist = new Watchlist(table, settings.maxQueries());
     this.rows = new RowEmbedder(embedder, table, spill);
@@ -269,9 +272,10 @@ public final class MatchEngine implements AutoCloseable {
     if (System.nanoTime() - embedNotBefore < 0) {
       return;
     }
-    List<Watchlist.Entry> slice = watchlist.pending(settings.slice());
+    List<Watchlist.Entry> slice = watchlist.pending(sliceSize.next());
+    long start = System.nanoTime();
     Map<Side, RowEmbedder.Failures> failed = new EnumMap<>(Side.class);
-    int left = settings.slice();
+    int left = sliceSize.next();
     for (Side side : Side.values()) {
       BitSet wanted = new BitSet();
       for (Watchlist.Entry entry : slice) {
@@ -283,6 +287,7 @@ public final class MatchEngine implements AutoCloseable {
       left -= claimed.size();
       failed.put(side, rows.embedEach(serving, side, claimed));
     }
+    sliceSize.took(sliceSize.next() - left, System.nanoTime() - start);
     for (Watchlist.Entry entry : slice) {
       String reason = null;
       boolean complete = true;
@@ -385,7 +390,7 @@ public final class MatchEngine implements AutoCloseable {
     if (watchlist.pendingQueries() > 0) {
       embedPending();
     }
-    AdapterVectors next = change.advance(serving.version(), watchlist, settings.slice());
+    AdapterVectors next = change.advance(serving.version(), watchlist, sliceSize);
     if (next != null) {
       flip(next);
     }

@@ -164,13 +164,9 @@ final class MatcherStartUp {
         queries.readToEnd(
             read -> {
               ControlRecord record = ControlRecord.of(read);
-              String id = ControlInput.queryId(record);
-              if (record.value() == null) {
-                last.remove(id);
-              } else {
-                last.put(id, record);
-              }
+              last.merge(ControlInput.queryId(record), record, MatcherStartUp::newer);
             }));
+    last.values().removeIf(record -> record.value() == null);
     Map<String, Long> acceptedBefore = new HashMap<>();
     restored.forEach(state -> acceptedBefore.putAll(state.accepted()));
     last.forEach(
@@ -181,6 +177,16 @@ final class MatcherStartUp {
     embedWatchlist();
     control.answers().forgetKnown(restored);
     LOGGER.info("watchlist of {} queries is ready", control.engine().activeQueries());
+  }
+
+  /**
+   * The newer of two records of a query. In one partition that is the later one; where partitions
+   * were added a query may lie in two of them, between which only Kafka's time can tell.
+   */
+  private static ControlRecord newer(ControlRecord known, ControlRecord other) {
+    return known.partition() == other.partition() || other.timestamp() >= known.timestamp()
+        ? other
+        : known;
   }
 
   private void embedWatchlist() throws InterruptedException {

@@ -65,7 +65,8 @@ public record ScoreConfig(
    *
    * @param batchSize most items of a micro-batch
    * @param maxWait an item waits at most this long for its micro-batch to fill
-   * @param slice queries embedded between two micro-batches while a new adapter is taken up
+   * @param slice most queries embedded between two micro-batches while a new adapter is taken up;
+   *     fewer where they would take longer than 20 ms
    * @param maxImagePixels a larger image is a dead letter
    * @param nearest other queries named in an alert
    * @param watermarkLag how late an item's event time may be

@@ -6,10 +6,12 @@ import io.whetstream.connectors.records.Embedding;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.types.Read;
+import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.KafkaSource;
+import org.apache.flink.connector.kafka.source.KafkaSourceOptions;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -31,6 +33,7 @@ record ScoreGraph(
     DataStream<QueryStatus> answers,
     DataStream<DeadLetter> badItems,
     DataStream<Embedding> vectors) {
+  private static final Duration PARTITIONS_WITHIN = Duration.ofSeconds(5);
 
   static ScoreGraph build(
       StreamExecutionEnvironment env,
@@ -50,6 +53,10 @@ record ScoreGraph(
         KafkaSource.<ControlRecord>builder()
             .setProperties(config.clientProperties())
             .setProperty("isolation.level", "read_committed")
+            // A query in a partition that was added is not to wait for minutes.
+            .setProperty(
+                KafkaSourceOptions.PARTITION_DISCOVERY_INTERVAL_MS.key(),
+                Long.toString(PARTITIONS_WITHIN.toMillis()))
             .setTopics(
                 parts.topics().adaptersControl(),
                 parts.topics().adapters(),

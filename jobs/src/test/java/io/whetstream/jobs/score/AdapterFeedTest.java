@@ -61,6 +61,24 @@ class AdapterFeedTest {
     assertEquals(version(4), feed.wanted());
   }
 
+  /** As where adapters are only in the registry; what was gone back to stays until one comes. */
+  @Test
+  void aResumeWithNothingAnnouncedKeepsTheOneGoneBackTo() {
+    feed.apply(rollback(1));
+    feed.apply(new Command(false, null, null));
+    assertEquals(version(1).digest(), feed.wanted().digest());
+    announce(2);
+    assertEquals(version(2), feed.wanted());
+  }
+
+  @Test
+  void aResumeWithoutARollbackWantsNothing() {
+    feed.apply(new Command(false, null, null));
+    assertNull(feed.wanted());
+    announce(2);
+    assertEquals(version(2), feed.wanted());
+  }
+
   @Test
   void aResumeThatNamesNoAdapterKeepsTheOneGoneBackTo() {
     announce(1, 2);

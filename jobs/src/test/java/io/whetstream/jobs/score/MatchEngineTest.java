@@ -440,6 +440,40 @@ class MatchEngineTest {
     assertEquals("the embedding is not finite", events.refused.get("nan"));
   }
 
+  /** However long a content takes, items do not wait for a slice of many. */
+  @Test
+  void aSliceOfReEmbeddingIsBoundedByTime() {
+    MatchEngine slow =
+        new MatchEngine(
+            embedder,
+            table,
+            product,
+            null,
+            new MatchEngine.Settings(8, 64, 1000, 2, 16),
+            wanted -> load(wanted.n()),
+            Runnable::run,
+            events);
+    slow.start(load(1));
+    for (int i = 0; i < 60; i++) {
+      slow.upsert(query("q" + i, i, "word" + i, 0.9), false);
+    }
+    workUntilIdle(slow);
+    embedder.nanosPerText = 5_000_000;
+    slow.switchTo(WordEmbedder.version(2));
+    int slices = 0;
+    while (slow.hasWork()) {
+      int before = embedder.embeddedTexts.get();
+      slow.work();
+      int embedded = embedder.embeddedTexts.get() - before;
+      slices += embedded > 0 ? 1 : 0;
+      // Four of 5 ms in 20 ms; those at first are not known.
+      assertTrue(slices <= 3 || embedded <= 4, embedded + " in slice " + slices);
+    }
+    embedder.nanosPerText = 0;
+    assertEquals(2, slow.serving().n());
+    slow.close();
+  }
+
   /** As when the device is out of memory: nothing is wrong with the query or the adapter. */
   @Test
   void whatFailsForAnotherReasonThanBadInputIsTriedAgain() {

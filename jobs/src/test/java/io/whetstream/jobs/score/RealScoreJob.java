@@ -105,6 +105,7 @@ abstract class RealScoreJob {
         base: {model: '%s', threads: 1}
         checkpoint: {interval: 300ms}
         match: {batchSize: 8, watermarkLag: 0s, idleness: 1s}
+        watchlist: {spillDirectory: '%s'}
         suppression: {coolDown: 0s, finalCountAfter: 0s, floodMatches: 1000000}
         """
             .formatted(
@@ -112,7 +113,8 @@ abstract class RealScoreJob {
                 cluster.bootstrapServers(),
                 topics.prefix(),
                 registry,
-                model),
+                model,
+                directory.resolve("vectors")),
         List.of(overrides));
   }
 

@@ -19,6 +19,9 @@ final class WordEmbedder implements Embedder {
 
   final AtomicInteger embeddedTexts = new AtomicInteger();
 
+  /** How long a text takes. */
+  long nanosPerText;
+
   /** Calls that are to fail, as a native library does. */
   final AtomicInteger failures = new AtomicInteger();
 
@@ -119,6 +122,10 @@ final class WordEmbedder implements Embedder {
       throw new IllegalStateException("out of memory");
     }
     embeddedTexts.addAndGet(texts.size());
+    long end = System.nanoTime() + nanosPerText * texts.size();
+    while (System.nanoTime() < end) {
+      Thread.onSpinWait();
+    }
     return texts.stream().map(text -> vector(adapter.digest(), text)).toArray(float[][]::new);
   }
 
