@@ -27,6 +27,11 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.TextConfig;
+import io.whetstream.model.image.ImageProcessor;
+import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.onnx.Scorer;
+import io.whetstream.model.onnx.ScorerAdapter;
+import io.whetstream.model.onnx.ScorerOptions;
 import io.whetstream.scenes.Captioner;
 import io.whetstream.scenes.DemoBase;
 import io.whetstream.scenes.SceneGenerator;
@@ -80,7 +85,9 @@ public final class ScoringLatency implements Callable<Integer> {
     /** How soon an adapter serves, and for how long its flip holds everything up. */
     ADAPTERS,
     /** Capacity, and from item to alert at half of it. */
-    ALERTS
+    ALERTS,
+    /** Capacity alone, and beside it that of the scorer without a job. */
+    CAPACITY
   }
 
   @Option(names = "--measure", split = ",", defaultValue = "QUERIES,ADAPTERS,ALERTS")
@@ -110,6 +117,8 @@ public final class ScoringLatency implements Callable<Integer> {
   private static final Duration PATIENCE = Duration.ofMinutes(5);
   private static final Duration MAX_WAIT = Duration.ofMillis(20);
   private static final int PICTURES = 256;
+  private static final int SCORER_BATCH = 32;
+  private static final long SCORER_NANOS = 4_000_000_000L;
 
   private final SceneGenerator scenes = new SceneGenerator(3, SceneLook.STANDARD);
   private final List<byte[]> pictures = new ArrayList<>();
@@ -117,6 +126,22 @@ public final class ScoringLatency implements Callable<Integer> {
   private KafkaProducer<byte[], byte[]> producer;
   private Topics topics;
   private long items;
+  private double jobOverScorer = Double.NaN;
+
+  /**
+   * Items a second of the whole job over images a second of a scorer that is given the same
+   * pictures, prepared, with the same adapter and one thread; the scorer is measured before and
+   * after the job.
+   */
+  static double jobOverScorer(int flood) throws Exception {
+    ScoringLatency latency = new ScoringLatency();
+    new CommandLine(latency)
+        .setCaseInsensitiveEnumValuesAllowed(true)
+        .parseArgs(
+            "--measure=CAPACITY", "--delivery=exactly-once", "--flood=" + flood, "--queries=100");
+    latency.call();
+    return latency.jobOverScorer;
+  }
 
   /** Runs the measurement. */
   public static void main(String[] args) {
@@ -176,6 +201,11 @@ public final class ScoringLatency implements Callable<Integer> {
       }
       if (measures.contains(Measure.ADAPTERS)) {
         adapterSwaps(name, uncommitted);
+      }
+      if (measures.contains(Measure.CAPACITY)) {
+        double before = scorer();
+        double capacity = capacity(committed);
+        jobOverScorer = 2 * capacity / (before + scorer());
       }
       if (measures.contains(Measure.ALERTS)) {
         double capacity = capacity(committed);
@@ -346,6 +376,27 @@ public final class ScoringLatency implements Callable<Integer> {
   }
 
   // ---- measurements
+
+  /** Images a second that a scorer alone embeds, in batches as the job's. */
+  private double scorer() {
+    List<ModelImage> images = new ArrayList<>();
+    ImageProcessor processor = ImageProcessor.open(DemoBase.directory());
+    for (int i = 0; i < SCORER_BATCH; i++) {
+      images.add(processor.process(SceneRenderer.render(scenes.scene(i))));
+    }
+    ScorerOptions options = ScorerOptions.defaults().withThreads(1).withMaxBatch(SCORER_BATCH);
+    try (Scorer scorer = Scorer.open(DemoBase.directory(), options);
+        ScorerAdapter adapter = scorer.load(adapter(1))) {
+      scorer.embedImages(adapter, images);
+      long start = System.nanoTime();
+      int batches = 0;
+      while (System.nanoTime() - start < SCORER_NANOS) {
+        scorer.embedImages(adapter, images);
+        batches++;
+      }
+      return batches * SCORER_BATCH / ((System.nanoTime() - start) / 1e9);
+    }
+  }
 
   /** From sending a query, its change or its removal until the matcher has taken it up. */
   private void queryChanges() throws Exception {

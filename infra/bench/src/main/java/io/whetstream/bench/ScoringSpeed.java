@@ -114,10 +114,7 @@ public final class ScoringSpeed implements Callable<Integer> {
 
   private void throughput(Path model) throws OrtException {
     ScorerOptions options = ScorerOptions.defaults().withThreads(threads).withMaxBatch(batch);
-    List<long[]> ids = new ArrayList<>();
-    for (int i = 0; i < batch; i++) {
-      ids.add(random.longs(LENGTH, 3, 300).toArray());
-    }
+    List<long[]> ids = ids();
     List<Row> rows = rows(ids);
     try (Scorer exact = Scorer.open(model, options);
         Scorer small = Scorer.open(model, options.withInt8(true));
@@ -153,22 +150,7 @@ public final class ScoringSpeed implements Callable<Integer> {
       loops.put("mining embedding, int8", () -> small.poolVision(images));
       requireSame(bare, exact.embedRows(exact.base(), rows, List.of()));
       requireSame(bareLora, exact.embedRows(lora, rows, List.of()));
-      Map<String, double[]> seconds = new LinkedHashMap<>();
-      for (int round = -3; round < rounds; round++) {
-        for (Map.Entry<String, Runnable> loop : loops.entrySet()) {
-          // The call before is not timed: it brings this loop's weights back into the caches, where
-          // they are in a process that does nothing else.
-          loop.getValue().run();
-          long start = clock();
-          for (int call = 0; call < CALLS; call++) {
-            loop.getValue().run();
-          }
-          double taken = (clock() - start) / 1e9 / CALLS;
-          if (round >= 0) {
-            seconds.computeIfAbsent(loop.getKey(), key -> new double[rounds])[round] = taken;
-          }
-        }
-      }
+      Map<String, double[]> seconds = turns(loops);
       System.out.printf(
           "d 512, 8 layers, %d tokens, batch %d, %d thread(s), median of %d rounds, %s time%n%n",
           LENGTH, batch, threads, rounds, threads == 1 ? "processor" : "wall");
@@ -194,6 +176,73 @@ public final class ScoringSpeed implements Callable<Integer> {
     }
   }
 
+  /** Seconds of a call, by loop and round; the loops take turns. */
+  private Map<String, double[]> turns(Map<String, Runnable> loops) {
+    Map<String, double[]> seconds = new LinkedHashMap<>();
+    for (int round = -3; round < rounds; round++) {
+      for (Map.Entry<String, Runnable> loop : loops.entrySet()) {
+        // The call before is not timed: it brings this loop's weights back into the caches, where
+        // they are in a process that does nothing else.
+        loop.getValue().run();
+        long start = clock();
+        for (int call = 0; call < CALLS; call++) {
+          loop.getValue().run();
+        }
+        double taken = (clock() - start) / 1e9 / CALLS;
+        if (round >= 0) {
+          seconds.computeIfAbsent(loop.getKey(), key -> new double[rounds])[round] = taken;
+        }
+      }
+    }
+    return seconds;
+  }
+
+  /**
+   * Texts at the quoted shape, medians of the rounds' ratios.
+   *
+   * @param overSession the scorer over a bare session
+   * @param int8OverFp32 the scorer in 8 bit over itself in 32
+   */
+  record Ratios(double overSession, double int8OverFp32) {}
+
+  /** Measures the two ratios that are compared between versions, one thread. */
+  static Ratios ratios(Path model, int rounds) throws OrtException {
+    ScoringSpeed speed = new ScoringSpeed();
+    new CommandLine(speed).parseArgs("--rounds", Integer.toString(rounds));
+    ScorerOptions options = ScorerOptions.defaults().withThreads(1).withMaxBatch(speed.batch);
+    List<long[]> ids = speed.ids();
+    List<Row> rows = rows(ids);
+    try (Scorer exact = Scorer.open(model, options);
+        Scorer small = Scorer.open(model, options.withInt8(true));
+        BareSession bare = new BareSession(model, 1, ids, null)) {
+      requireSame(bare, exact.embedRows(exact.base(), rows, List.of()));
+      Map<String, Runnable> loops = new LinkedHashMap<>();
+      loops.put("session", bare::run);
+      loops.put("fp32", () -> exact.embedRows(exact.base(), rows, List.of()));
+      loops.put("int8", () -> small.embedRows(small.base(), rows, List.of()));
+      Map<String, double[]> seconds = speed.turns(loops);
+      return new Ratios(
+          median(ratios(seconds.get("session"), seconds.get("fp32"))),
+          median(ratios(seconds.get("fp32"), seconds.get("int8"))));
+    }
+  }
+
+  private List<long[]> ids() {
+    List<long[]> ids = new ArrayList<>();
+    for (int i = 0; i < batch; i++) {
+      ids.add(random.longs(LENGTH, 3, 300).toArray());
+    }
+    return ids;
+  }
+
+  private static double[] ratios(double[] other, double[] own) {
+    double[] ratios = new double[own.length];
+    for (int i = 0; i < own.length; i++) {
+      ratios[i] = other[i] / own[i];
+    }
+    return ratios;
+  }
+
   /**
    * How many times as fast as another loop: median of the rounds' ratios and, in brackets, their
    * quartiles. The machine's speed drifts, so a round is compared with itself.
@@ -202,10 +251,7 @@ public final class ScoringSpeed implements Callable<Integer> {
     if (other == null || other == own) {
       return "";
     }
-    double[] ratios = new double[own.length];
-    for (int i = 0; i < own.length; i++) {
-      ratios[i] = other[i] / own[i];
-    }
+    double[] ratios = ratios(other, own);
     return String.format(
         Locale.ROOT,
         "%.3f (%.3f to %.3f)",

@@ -67,7 +67,7 @@ public final class WatchlistScale implements Callable<Integer> {
             + " (p50) | flip us p50 | flip us p99 | flip us max | MB of vectors, one digest | MB of"
             + " heap | us per query to re-embed, without the model |\n|---|---|---|---|---|---|---|---|---|");
     for (int size : sizes) {
-      measure(size);
+      print(measure(size));
     }
     model();
     return 0;
@@ -78,7 +78,44 @@ public final class WatchlistScale implements Callable<Integer> {
     return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
   }
 
-  private void measure(int size) {
+  /**
+   * What was measured at a size.
+   *
+   * @param itemMicros of one item, median
+   */
+  record Figures(
+      int size,
+      double itemMicros,
+      double flipP50Micros,
+      double flipP99Micros,
+      double flipMaxMicros,
+      double megabytes,
+      double heapMegabytes,
+      double reembedMicros) {}
+
+  /** Measures one size, with as many flips. */
+  static Figures measure(int size, int flips) {
+    WatchlistScale scale = new WatchlistScale();
+    new CommandLine(scale).parseArgs("--flips", Integer.toString(flips));
+    return scale.measure(size);
+  }
+
+  private void print(Figures figures) {
+    System.out.printf(
+        Locale.ROOT,
+        "| %d | %d | %.1f | %.0f | %.0f | %.0f | %.1f | %.1f | %.2f |%n",
+        figures.size(),
+        dimension,
+        figures.itemMicros(),
+        figures.flipP50Micros(),
+        figures.flipP99Micros(),
+        figures.flipMaxMicros(),
+        figures.megabytes(),
+        figures.heapMegabytes(),
+        figures.reembedMicros());
+  }
+
+  private Figures measure(int size) {
     List<Long> flipNanos = new ArrayList<>();
     long heapBefore = heap();
     RandomVectors embedder = new RandomVectors(dimension);
@@ -134,11 +171,8 @@ public final class WatchlistScale implements Callable<Integer> {
       }
       long[] sorted = flipNanos.stream().mapToLong(Long::longValue).sorted().toArray();
       Arrays.sort(perItem);
-      System.out.printf(
-          Locale.ROOT,
-          "| %d | %d | %.1f | %.0f | %.0f | %.0f | %.1f | %.1f | %.2f |%n",
+      return new Figures(
           size,
-          dimension,
           perItem[batches / 2],
           sorted[sorted.length / 2] / 1e3,
           sorted[(int) Math.ceil(sorted.length * 0.99) - 1] / 1e3,

@@ -28,6 +28,7 @@ final class Commands {
     commands.add(new AlertsCommand());
     commands.add(new DeadLettersCommand());
     commands.add(new AdaptersCommand());
+    commands.add(new BenchCommand());
     commands.add(new DoctorCommand());
     return commands;
   }

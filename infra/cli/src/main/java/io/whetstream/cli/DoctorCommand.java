@@ -3,18 +3,23 @@ package io.whetstream.cli;
 import ai.djl.engine.Engine;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtProvider;
+import io.whetstream.connectors.kafka.KafkaConnection;
+import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.model.onnx.OnnxRuntime;
 import io.whetstream.scenes.DemoBase;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.net.URI;
 import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
@@ -24,7 +29,9 @@ import picocli.CommandLine.Option;
 /** {@code whetstream doctor}: whether this machine can run it, and what to do where it cannot. */
 @Command(
     name = "doctor",
-    description = "Checks this machine: Java, memory, disk, native libraries, ports.")
+    description =
+        "Checks this machine: Java, memory, disk, native libraries, ports. With --cluster or"
+            + " --kafka it checks these instead.")
 final class DoctorCommand implements Callable<Integer> {
   private static final long GIB = 1L << 30;
 
@@ -46,8 +53,59 @@ final class DoctorCommand implements Callable<Integer> {
       description = "Data directory to check (default: .whetstream beside the launcher).")
   private Path data;
 
+  @Option(
+      names = "--cluster",
+      paramLabel = "URL",
+      description =
+          "Flink's REST address, such as http://127.0.0.1:8081: version, slots, memory, jobs and"
+              + " their checkpoints.")
+  private URI cluster;
+
+  @Option(
+      names = "--kafka",
+      paramLabel = "HOST:PORT",
+      description = "A broker: whether it answers, its topics, its limit of transactions.")
+  private String kafka;
+
+  @Option(
+      names = "--prefix",
+      paramLabel = "TEXT",
+      defaultValue = "",
+      description = "What stands before all topic names (default: nothing).")
+  private String prefix;
+
+  @Option(
+      names = "--kafka-config",
+      paramLabel = "FILE",
+      description = "Properties of Kafka clients; the place for secrets.")
+  private Path kafkaConfig;
+
   @Override
-  public Integer call() {
+  public Integer call() throws InterruptedException {
+    List<Check> checks = cluster == null && kafka == null ? here() : remote();
+    boolean ok = checks.stream().allMatch(Check::ok);
+    result.print(new Report(ok, checks), text(checks));
+    return ok ? 0 : Main.FAILED;
+  }
+
+  private List<Check> remote() throws InterruptedException {
+    List<Check> checks = new ArrayList<>();
+    if (cluster != null) {
+      checks.addAll(RemoteChecks.flink(cluster));
+    }
+    if (kafka != null) {
+      Map<String, String> properties = new HashMap<>();
+      if (kafkaConfig != null) {
+        properties.putAll(KafkaOptions.read(kafkaConfig));
+      }
+      properties.putIfAbsent("default.api.timeout.ms", "15000");
+      properties.putIfAbsent("request.timeout.ms", "10000");
+      checks.addAll(RemoteChecks.kafka(new KafkaConnection(kafka, properties), new Topics(prefix)));
+    }
+    return checks;
+  }
+
+  private List<Check> here() {
     Path directory = data == null ? Homes.data() : data.toAbsolutePath();
     List<Check> checks = new ArrayList<>();
     checks.add(attempt("java", DoctorCommand::java));
@@ -58,9 +116,7 @@ final class DoctorCommand implements Callable<Integer> {
     checks.add(attempt("pytorch", DoctorCommand::pytorch));
     checks.add(attempt("onnxruntime", DoctorCommand::onnxRuntime));
     checks.add(attempt("demo base", DoctorCommand::demoBase));
-    boolean ok = checks.stream().allMatch(Check::ok);
-    result.print(new Report(ok, checks), text(checks));
-    return ok ? 0 : Main.FAILED;
+    return checks;
   }
 
   private static String text(List<Check> checks) {

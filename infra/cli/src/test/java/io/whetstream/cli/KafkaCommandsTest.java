@@ -2,6 +2,7 @@ package io.whetstream.cli;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -92,6 +93,27 @@ class KafkaCommandsTest {
             new PrintWriter(out, true),
             new PrintWriter(err, true));
     return new Ran(code, out.toString(), err.toString());
+  }
+
+  @Test
+  void doctorNamesMissingTopicsAndIsContentWhenTheyAreThere() throws Exception {
+    String[] doctor = {"doctor", "--kafka", kafka.bootstrapServers(), "--prefix", "doctor."};
+    Ran before = runAlone(doctor);
+    assertEquals(Main.FAILED, before.code());
+    assertTrue(before.out().contains("doctor.pairs does not exist"), before.out());
+    assertEquals(0, run("doctor.", "topics", "create").code());
+    Ran after = runAlone(doctor);
+    assertEquals(0, after.code(), after.out());
+    assertTrue(after.json().path("ok").asBoolean());
+    assertEquals(3, after.json().path("checks").size(), after.out());
+  }
+
+  @Test
+  void doctorSaysThatNoClusterAndNoBrokerAnswer() throws Exception {
+    Ran nothing = runAlone("doctor", "--cluster", "http://127.0.0.1:1", "--kafka", "127.0.0.1:1");
+    assertEquals(Main.FAILED, nothing.code());
+    assertEquals(2, nothing.json().path("checks").size(), nothing.out());
+    nothing.json().path("checks").forEach(check -> assertFalse(check.path("ok").asBoolean()));
   }
 
   private static KafkaConnection connection() {

@@ -165,16 +165,15 @@ public record AdapterConfig(
 
   /**
    * Whether this configuration adapts a linear module, by PEFT's rule: a list names suffixes, a
-   * single regular expression must match the whole name. The expression may mean either of the
-   * names the module has had in transformers.
+   * single regular expression must match the whole name. The expression may mean any of the names
+   * the module has had in transformers.
    *
    * @param module canonical name, {@code language_model.model.layers.0.self_attn.q_proj}
    */
   public boolean targets(String module) {
     if (isExpression(targetModules)) {
       Pattern pattern = Pattern.compile(targetModules.get(0));
-      return pattern.matcher(module).matches()
-          || pattern.matcher(LoraNames.newer(module)).matches();
+      return LoraNames.names(module).stream().anyMatch(name -> pattern.matcher(name).matches());
     }
     return targetModules.stream()
         .anyMatch(target -> module.equals(target) || module.endsWith("." + target));

@@ -12,7 +12,11 @@ final class ExpectedTensors {
   static Map<String, long[]> of(ModelConfig config) {
     ExpectedTensors expected = new ExpectedTensors();
     expected.vision(config);
-    expected.projector(config);
+    if (config.shuffle() > 0) {
+      expected.shuffle(config);
+    } else {
+      expected.projector(config);
+    }
     expected.text(config.text(), config.tiedEmbeddings());
     return expected.shapes;
   }
@@ -59,11 +63,23 @@ final class ExpectedTensors {
     }
   }
 
+  private void shuffle(ModelConfig config) {
+    long width = config.vision().hiddenSize();
+    layerNorm("vision_tower.vision_model.post_layernorm", width);
+    add(
+        "connector.modality_projection.proj.weight",
+        config.text().hiddenSize(),
+        width * config.shuffle() * config.shuffle());
+  }
+
   private void projector(ModelConfig config) {
     long width = config.text().hiddenSize();
     boolean bias = config.projectorBias();
     linear("multi_modal_projector.linear_1", bias, width, config.vision().hiddenSize());
     linear("multi_modal_projector.linear_2", bias, width, width);
+    if (config.canvases() != null) {
+      add("image_newline", width);
+    }
   }
 
   private void text(TextConfig t, boolean tied) {
@@ -77,7 +93,7 @@ final class ExpectedTensors {
       linear(layer + "self_attn.q_proj", t.attentionBias(), queries, width);
       linear(layer + "self_attn.k_proj", t.attentionBias(), keys, width);
       linear(layer + "self_attn.v_proj", t.attentionBias(), keys, width);
-      linear(layer + "self_attn.o_proj", t.attentionBias(), width, queries);
+      linear(layer + "self_attn.o_proj", t.outputBias(), width, queries);
       add(layer + "post_attention_layernorm.weight", width);
       linear(layer + "mlp.gate_proj", t.mlpBias(), t.intermediateSize(), width);
       linear(layer + "mlp.up_proj", t.mlpBias(), t.intermediateSize(), width);

@@ -10,7 +10,16 @@ import java.util.stream.Collectors;
  */
 interface ModelFamily {
   /** All families, in the order in which they are named where another is refused. */
-  List<ModelFamily> ALL = List.of(new LlavaFamily());
+  List<ModelFamily> ALL =
+      List.of(
+          new LlavaFamily(),
+          new LlavaNextFamily(),
+          new LlavaOnevisionFamily(),
+          new Idefics3Family("SmolVLMForConditionalGeneration", "smolvlm"),
+          new Idefics3Family("Idefics3ForConditionalGeneration", "idefics3"),
+          new Qwen2VlFamily(),
+          new Qwen25VlFamily(),
+          new Qwen3VlFamily());
 
   /** The class of transformers, as {@code architectures} names it. */
   String architecture();

@@ -13,7 +13,7 @@ import java.util.List;
  * @param side of a square, in pixels
  * @param canvases sizes in pixels, multiples of {@code side}
  */
-record AnyResolution(int side, List<Size> canvases) {
+public record AnyResolution(int side, List<Size> canvases) {
 
   /** The canvas that keeps most pixels of a picture, then wastes least. */
   Size canvas(Size picture) {
@@ -77,7 +77,7 @@ record AnyResolution(int side, List<Size> canvases) {
    * OneVision's bound: a grid with more features than {@code squares} of {@code features} a side is
    * reduced to about that; a little above it stays.
    */
-  static Size bounded(Size grid, int squares, int features) {
+  public static Size bounded(Size grid, int squares, int features) {
     double ratio = Math.sqrt(grid.area() / ((double) squares * features * features));
     return ratio > 1.1
         ? new Size(floorDivide(grid.height(), ratio), floorDivide(grid.width(), ratio))

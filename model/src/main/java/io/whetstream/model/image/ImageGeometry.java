@@ -10,7 +10,7 @@ package io.whetstream.model.image;
  * @param rows rows of crops of a picture that was cut into a grid; 0 where it was not
  * @param columns columns of that grid
  * @param unpaddedHeight height in features of what the picture covers of the grid's features, equal
- *     margins cut at both sides; 0 where nothing is cut
+ *     margins cut at both sides; it may be none
  * @param unpaddedWidth the same across
  * @param tokens image tokens that stand for the picture in a row
  */

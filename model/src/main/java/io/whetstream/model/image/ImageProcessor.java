@@ -3,6 +3,7 @@ package io.whetstream.model.image;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.ModelConfig;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * From a picture to what a model takes, as the image processors of Hugging Face do it on Pillow.
@@ -17,12 +18,15 @@ public interface ImageProcessor {
    */
   static ImageProcessor open(Path modelDir) {
     ModelConfig config = ModelConfig.read(modelDir.resolve("config.json"));
-    return switch (config.family()) {
-      case "llava" -> SquareImageProcessor.of(modelDir, config);
-      default ->
-          throw new BadInputException(
-              modelDir + ": no image processor is known for models of family " + config.family());
-    };
+    if (config.vision().dynamic() != null) {
+      return DynamicImageProcessor.of(modelDir, config);
+    }
+    if (config.canvases() != null) {
+      return AnyResolutionImageProcessor.of(modelDir, config);
+    }
+    return config.shuffle() > 0
+        ? SplittingImageProcessor.of(modelDir, config)
+        : SquareImageProcessor.of(modelDir, config);
   }
 
   /**
@@ -31,6 +35,15 @@ public interface ImageProcessor {
    * @throws BadInputException if this picture cannot be processed
    */
   ModelImage process(RgbImage image);
+
+  /**
+   * The pictures of one row, which some models take in another way than one alone.
+   *
+   * @throws BadInputException if one of them cannot be processed
+   */
+  default List<ModelImage> process(List<RgbImage> row) {
+    return row.stream().map(this::process).toList();
+  }
 
   /** The geometry that a picture of this size comes out with. */
   ImageGeometry geometry(int width, int height);

@@ -1,5 +1,7 @@
 package io.whetstream.model.image;
 
+import java.util.List;
+
 /**
  * A picture as a model takes it: what an {@link ImageProcessor} returns. Immutable by agreement:
  * whoever gave or got the array does not change it. Compared by identity of the array.
@@ -20,5 +22,25 @@ public record ModelImage(ImageGeometry geometry, float[] pixels) {
   /** Image tokens that stand for the picture in a row. */
   public int tokens() {
     return geometry.tokens();
+  }
+
+  /**
+   * From 8-bit pictures of one size.
+   *
+   * @param values what each sample of each channel becomes
+   */
+  static ModelImage of(ImageGeometry geometry, List<RgbImage> inputs, float[][] values) {
+    int plane = geometry.height() * geometry.width();
+    float[] pixels = new float[geometry.values()];
+    for (int input = 0; input < inputs.size(); input++) {
+      byte[] rgb = inputs.get(input).rgb();
+      int base = 3 * plane * input;
+      for (int c = 0; c < 3; c++) {
+        for (int i = 0; i < plane; i++) {
+          pixels[base + c * plane + i] = values[c][rgb[3 * i + c] & 0xff];
+        }
+      }
+    }
+    return new ModelImage(geometry, pixels);
   }
 }

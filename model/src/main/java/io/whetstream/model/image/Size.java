@@ -6,12 +6,12 @@ package io.whetstream.model.image;
  * @param height rows
  * @param width columns
  */
-record Size(int height, int width) {
+public record Size(int height, int width) {
   static Size of(RgbImage image) {
     return new Size(image.height(), image.width());
   }
 
-  long area() {
+  public long area() {
     return (long) height * width;
   }
 

@@ -31,9 +31,10 @@ public final class Flops {
     double attention = 2 * positions * positions * width;
     double embed = patches * 3 * v.patchSize() * v.patchSize() * width;
     double d = config.text().hiddenSize();
-    double project = image.tokens() * (width * d + d * d);
+    double square = (double) config.shuffle() * config.shuffle();
+    double project = config.imageTokens() * (square > 0 ? square * width * d : width * d + d * d);
     double tower = config.visionLayersUsed() * (layer + attention) + embed;
-    return 2 * (image.inputs() * tower + project);
+    return 2 * image.inputs() * (tower + project);
   }
 
   /** Weights of the decoder's linear layers, without embeddings and head. */

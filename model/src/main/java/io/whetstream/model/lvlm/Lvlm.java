@@ -49,6 +49,7 @@ public final class Lvlm implements AutoCloseable {
   private final Map<String, NDArray> methods = new HashMap<>();
   private final List<NDArray> vision;
   private final List<NDArray> decoder;
+  private final List<NDArray> lineEnd;
   private boolean closed;
 
   Lvlm(ModelConfig config, String baseDigest, WeightSource source, LvlmOptions options) {
@@ -74,6 +75,7 @@ public final class Lvlm implements AutoCloseable {
               manager, new ByteArrayInputStream(TorchScriptArchive.assemble(config)), false, false);
       manager.attachInternal("lvlm", block);
       vision = load(WeightSlot.vision(config), source, "v[]");
+      lineEnd = load(WeightSlot.lineEnd(config), source, "line_end");
       decoder = prepare(load(WeightSlot.decoder(config), source, "w[]"));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -114,7 +116,7 @@ public final class Lvlm implements AutoCloseable {
       }
       NDList arguments = new NDList(manager.create(precision.scalarType()));
       for (WeightSlot.Part part : slot.parts()) {
-        float[] values = part.fixed() != null ? part.fixed() : source.values(part);
+        float[] values = part.fixed() != null ? part.fixed() : part.values(source.values(part));
         NDArray array = manager.create(values, new Shape(part.shape()));
         array.setName("parts[]");
         arguments.add(array);
@@ -244,10 +246,41 @@ public final class Lvlm implements AutoCloseable {
             entry.getValue().subList(from, to).stream().map(images::get).toList();
         NDList arguments = new NDList(pixels(step, some));
         arguments.addAll(vision);
-        parts.addAll(call("features", arguments));
+        parts.add(packed(step, call("features", arguments).head(), some));
       }
     }
     return new ImageFeatures(together(step, parts), begins, counts);
+  }
+
+  /** What a row holds of the projected features of images of one geometry. */
+  private NDArray packed(NDManager step, NDArray projected, List<ModelImage> alike) {
+    if (config.canvases() == null) {
+      return projected;
+    }
+    ImageGeometry geometry = alike.get(0).geometry();
+    Gathering gathering = FeaturePacking.of(config, geometry);
+    int own = geometry.inputs() * config.imageTokens();
+    int[] one = gathering.indices();
+    long[] indices = new long[alike.size() * one.length];
+    for (int i = 0; i < indices.length; i++) {
+      int index = one[i % one.length];
+      indices[i] = index == own ? (long) own * alike.size() : index + (long) i / one.length * own;
+    }
+    float[] weights = new float[gathering.weights() == null ? 0 : indices.length];
+    for (int i = 0; i < weights.length; i++) {
+      weights[i] = gathering.weights()[i % one.length];
+    }
+    int rows = alike.size() * gathering.size();
+    return call(
+            "gather",
+            new NDList(
+                projected,
+                lineEnd.get(0),
+                step.create(indices, new Shape(indices.length)),
+                step.create(
+                    weights,
+                    weights.length == 0 ? new Shape(0, 1) : new Shape(rows, gathering.taps()))))
+        .head();
   }
 
   /** Pixels of images of one geometry: [images * inputs, 3, height, width]. */
@@ -347,7 +380,11 @@ public final class Lvlm implements AutoCloseable {
       named.put("vision.hidden_states." + i, states.get(i));
     }
     named.put("vision.selected", states.get(layers + 1));
-    named.put("image_features", states.get(layers + 2));
+    NDArray projected = states.get(layers + 2);
+    named.put("projected", projected);
+    named.put("vision.pixel_shuffled", states.get(layers + 3));
+    named.put(
+        "image_features", packed(step, projected.reshape(-1, config.text().hiddenSize()), alike));
     return named;
   }
 

@@ -30,9 +30,7 @@ public record PatchPlan(int[] rows, int[] columns, int[] windows, int[] blocks) 
     int high = height / merge;
     int wide = width / merge;
     int side =
-        vision.windowSize() == 0
-            ? Math.max(high, wide)
-            : vision.windowSize() / merge / patchSize;
+        vision.windowSize() == 0 ? Math.max(high, wide) : vision.windowSize() / merge / patchSize;
     int[] blocks = new int[high * wide];
     List<Integer> windows = new ArrayList<>();
     int at = 0;

@@ -238,9 +238,25 @@ public final class SequenceBuilder {
    * them from joining with the text around, so the template is encoded without them.
    */
   private long[] imageSlot(ImageGeometry picture) {
-    long[] slot = new long[picture.tokens()];
-    Arrays.fill(slot, config.imageTokenId());
-    return slot;
+    long image = config.imageTokenId();
+    String token = tokenizer.decode(new long[] {image}, false);
+    String markup = ImageMarkup.of(config, picture, token);
+    long[] ids = markup.equals(token) ? new long[] {image} : tokenizer.encodePrompt(markup);
+    long places = Arrays.stream(ids).filter(id -> id == image).count();
+    if (places == 0 || picture.tokens() % places != 0) {
+      throw new BadInputException(
+          "tokenizer.json makes "
+              + places
+              + " image tokens of '"
+              + markup
+              + "', for a picture of "
+              + picture.tokens()
+              + ": it does not belong to the model");
+    }
+    long each = picture.tokens() / places;
+    return Arrays.stream(ids)
+        .flatMap(id -> LongStream.generate(() -> id).limit(id == image ? each : 1))
+        .toArray();
   }
 
   /**

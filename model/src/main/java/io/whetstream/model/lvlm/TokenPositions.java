@@ -19,8 +19,7 @@ public final class TokenPositions {
    * @param pixels side in pixels of what one feature stands for
    * @return [3][L]: time, height, width
    */
-  public static long[][] of(
-      long[] ids, long imageToken, List<ImageGeometry> images, int pixels) {
+  public static long[][] of(long[] ids, long imageToken, List<ImageGeometry> images, int pixels) {
     long[][] positions = new long[3][ids.length];
     long next = 0;
     int image = 0;

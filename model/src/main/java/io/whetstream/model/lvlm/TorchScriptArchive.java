@@ -56,6 +56,10 @@ public final class TorchScriptArchive {
     constants.put("PRE_NORM", vision.type().equals("clip") ? "True" : "False");
     constants.put(
         "SELECT_FROM", config.visionFeatureSelectStrategy().equals("default") ? "1" : "0");
+    constants.put("SHUFFLE", Integer.toString(config.shuffle()));
+    constants.put(
+        "SHUFFLED_GRID",
+        Integer.toString(vision.imageSize() / vision.patchSize() / Math.max(1, config.shuffle())));
     constants.put("PROJECTOR_ACT", function(config.projectorActivation()));
     constants.put("RMS_EPS", Double.toString(text.rmsNormEps()));
     constants.put("LAYERS", Integer.toString(text.layers()));

@@ -24,8 +24,31 @@ record WeightSlot(List<Part> parts, int sameAs) {
    * @param name canonical name in the checkpoint
    * @param shape one or two dimensions
    * @param fixed values that come from no checkpoint, or null
+   * @param rows which row of the checkpoint's tensor stands in each row; null for all in order
    */
-  record Part(String name, long[] shape, float[] fixed) {
+  record Part(String name, long[] shape, float[] fixed, int[] rows) {
+    Part(String name, long[] shape, float[] fixed) {
+      this(name, shape, fixed, null);
+    }
+
+    /** The same tensor with other rows. */
+    Part gathered(int[] rows) {
+      return new Part(name, shape, fixed, rows);
+    }
+
+    /** Values as they are used, from those of the checkpoint. */
+    float[] values(float[] stored) {
+      if (rows == null) {
+        return stored;
+      }
+      int width = stored.length / Math.toIntExact(shape[0]);
+      float[] values = new float[rows.length * width];
+      for (int i = 0; i < rows.length; i++) {
+        System.arraycopy(stored, rows[i] * width, values, i * width, width);
+      }
+      return values;
+    }
+
     int size() {
       return Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact));
     }
@@ -85,8 +108,11 @@ record WeightSlot(List<Part> parts, int sameAs) {
     slots.add(tensor(embeddings + "patch_embedding.weight", width, patch));
     slots.add(clip ? zeros(width) : tensor(embeddings + "patch_embedding.bias", width));
     slots.add(clip ? tensor(embeddings + "class_embedding", 1, width) : zeros(0, width));
+    String positions = embeddings + "position_embedding.weight";
     slots.add(
-        tensor(embeddings + "position_embedding.weight", side * side + (clip ? 1 : 0), width));
+        config.shuffle() > 0
+            ? of(part(positions, side * side, width).gathered(SquarePositions.of((int) side)))
+            : tensor(positions, side * side + (clip ? 1 : 0), width));
     slots.add(optional(clip, model + "pre_layrnorm.weight", width));
     slots.add(optional(clip, model + "pre_layrnorm.bias", width));
     for (int i = 0; i < v.layers(); i++) {
@@ -115,12 +141,27 @@ record WeightSlot(List<Part> parts, int sameAs) {
       slots.add(tensor(layer + "mlp.fc2.bias", width));
     }
     long d = config.text().hiddenSize();
+    if (config.shuffle() > 0) {
+      long square = (long) config.shuffle() * config.shuffle();
+      slots.add(tensor(model + "post_layernorm.weight", width));
+      slots.add(tensor(model + "post_layernorm.bias", width));
+      slots.add(tensor("connector.modality_projection.proj.weight", d, width * square));
+      slots.add(zeros(0));
+      return slots;
+    }
     boolean bias = config.projectorBias();
     slots.add(tensor("multi_modal_projector.linear_1.weight", d, width));
     slots.add(optional(bias, "multi_modal_projector.linear_1.bias", d));
     slots.add(tensor("multi_modal_projector.linear_2.weight", d, d));
     slots.add(optional(bias, "multi_modal_projector.linear_2.bias", d));
     return slots;
+  }
+
+  /** The vector that ends a line of features; none where pictures are not packed. */
+  static List<WeightSlot> lineEnd(ModelConfig config) {
+    return config.canvases() == null
+        ? List.of()
+        : List.of(tensor("image_newline", config.text().hiddenSize()));
   }
 
   /** The decoder's slots, in the order of list {@code w}. */
@@ -161,7 +202,7 @@ record WeightSlot(List<Part> parts, int sameAs) {
                   part(attention + "v_proj.bias", keys))
               : zeros(0));
       slots.add(tensor(attention + "o_proj.weight", d, queries));
-      slots.add(optional(bias, attention + "o_proj.bias", d));
+      slots.add(optional(text.outputBias(), attention + "o_proj.bias", d));
       slots.add(tensor(layer + "post_attention_layernorm.weight", d));
       slots.add(of(part(mlp + "gate_proj.weight", f, d), part(mlp + "up_proj.weight", f, d)));
       slots.add(

@@ -10,12 +10,15 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.lvlm.FeaturePacking;
+import io.whetstream.model.lvlm.Gathering;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -48,6 +51,7 @@ final class Engine {
   private final OnnxTensor imageSide;
   private final OnnxTensor textSide;
   private final OnnxTensor noFeatures;
+  private final float[] lineEnd;
   private final Queue<Workspace> workspaces = new ConcurrentLinkedQueue<>();
   private final References references;
 
@@ -67,6 +71,7 @@ final class Engine {
 
   private Engine(Key key, Checkpoint checkpoint, ScorerOptions options) {
     config = checkpoint.config();
+    lineEnd = config.canvases() == null ? null : checkpoint.floats("image_newline");
     int8 = options.int8();
     environment = OnnxRuntime.environment();
     OnnxExporter exporter = new OnnxExporter(checkpoint, options.int8());
@@ -228,7 +233,7 @@ final class Engine {
     FloatBuffer pool(List<ModelImage> alike) throws OrtException {
       int width = config.vision().hiddenSize();
       output = fitting(output, Math.multiplyExact(alike.size(), width));
-      try (OnnxTensor images = pixelTensor(alike);
+      try (OnnxTensor images = pixelTensor(alike.stream().map(this::whole).toList());
           OnnxTensor pooled =
               OnnxTensor.createTensor(environment, output, new long[] {alike.size(), width});
           OrtSession.Result ignored =
@@ -263,7 +268,8 @@ final class Engine {
 
     private boolean alike(List<ModelImage> images) {
       ImageGeometry first = images.get(0).geometry();
-      return images.size() <= atOnce(first)
+      return config.canvases() == null
+          && images.size() <= atOnce(first)
           && images.stream().allMatch(image -> image.geometry().equals(first));
     }
 
@@ -282,6 +288,8 @@ final class Engine {
       for (Map.Entry<ImageGeometry, List<Integer>> entry : geometries.entrySet()) {
         List<Integer> indices = entry.getValue();
         int atOnce = atOnce(entry.getKey());
+        Gathering packing =
+            config.canvases() == null ? null : FeaturePacking.of(config, entry.getKey());
         for (int from = 0; from < indices.size(); from += atOnce) {
           List<Integer> some = indices.subList(from, Math.min(from + atOnce, indices.size()));
           int size = entry.getKey().tokens() * width;
@@ -290,12 +298,31 @@ final class Engine {
                   vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
             FloatBuffer computed = ((OnnxTensor) result.get(0)).getFloatBuffer();
             for (int i = 0; i < some.size(); i++) {
-              features.put(begins[some.get(i)] * width, computed, i * size, size);
+              int begin = begins[some.get(i)] * width;
+              if (packing == null) {
+                features.put(begin, computed, i * size, size);
+              } else {
+                int own = entry.getKey().inputs() * config.imageTokens() * width;
+                packing.into(
+                    computed.slice(i * own, own), lineEnd, width, features.slice(begin, size));
+              }
             }
           }
         }
       }
       return OnnxTensor.createTensor(environment, features, new long[] {tokens, width});
+    }
+
+    /** The whole picture alone, of one that was cut: the first input, or Idefics3's last. */
+    private ModelImage whole(ModelImage image) {
+      ImageGeometry geometry = image.geometry();
+      if (geometry.inputs() == 1) {
+        return image;
+      }
+      ImageGeometry one =
+          ImageGeometry.whole(geometry.height(), geometry.width(), config.imageTokens());
+      int from = config.canvases() == null ? (geometry.inputs() - 1) * one.values() : 0;
+      return new ModelImage(one, Arrays.copyOfRange(image.pixels(), from, from + one.values()));
     }
 
     private OnnxTensor pixelTensor(List<ModelImage> alike) throws OrtException {

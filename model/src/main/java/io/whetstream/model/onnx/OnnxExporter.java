@@ -8,7 +8,9 @@ import io.whetstream.model.checkpoint.TensorInfo;
 import io.whetstream.model.checkpoint.TextConfig;
 import io.whetstream.model.checkpoint.VisionConfig;
 import io.whetstream.model.lvlm.RotaryTable;
+import io.whetstream.model.lvlm.SquarePositions;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
@@ -307,13 +309,23 @@ public final class OnnxExporter {
         String first = g.node("Expand", weight(root + "embeddings.class_embedding"), shape);
         h = g.node("Concat", GraphBuilder.attributes().integer("axis", 1), first, h);
       }
-      h = g.node("Add", h, weight(root + "embeddings.position_embedding.weight"));
+      String positions = weight(root + "embeddings.position_embedding.weight");
+      if (config.shuffle() > 0) {
+        int[] rows = SquarePositions.of(vision.imageSize() / vision.patchSize());
+        positions =
+            g.node("Gather", positions, g.constant(Arrays.stream(rows).asLongStream().toArray()));
+      }
+      h = g.node("Add", h, positions);
       if (clip) {
         String norm = root + "pre_layrnorm";
         h = g.node("Add", values(layerNorm(h, norm)), weight(norm + ".bias"));
       }
       for (int layer = 0; layer < config.visionLayersUsed(); layer++) {
         h = visionLayer(h, root + "encoder.layers." + layer + ".");
+      }
+      if (config.shuffle() > 0) {
+        String norm = root + "post_layernorm";
+        return g.node("Add", values(layerNorm(h, norm)), weight(norm + ".bias"));
       }
       return config.visionFeatureSelectStrategy().equals("default")
           ? g.node("Slice", h, g.constant(1), g.constant(Long.MAX_VALUE), g.constant(1))
@@ -418,12 +430,16 @@ public final class OnnxExporter {
     private String project(String selected, String output) {
       String root = "multi_modal_projector.linear_";
       String features =
-          perceptron(
-              new Scaled(selected, null),
-              root + 1,
-              root + 2,
-              config.projectorActivation(),
-              config.projectorBias() ? weight(root + 1 + ".bias") : null);
+          config.shuffle() > 0
+              ? values(
+                  linear(
+                      new Scaled(shuffled(selected), null), "connector.modality_projection.proj"))
+              : perceptron(
+                  new Scaled(selected, null),
+                  root + 1,
+                  root + 2,
+                  config.projectorActivation(),
+                  config.projectorBias() ? weight(root + 1 + ".bias") : null);
       g.nodeTo(
           output,
           "Reshape",
@@ -431,6 +447,19 @@ public final class OnnxExporter {
           features,
           g.constant(-1, config.text().hiddenSize()));
       return output;
+    }
+
+    /** Idefics3: squares of patches become one feature each. */
+    private String shuffled(String x) {
+      long square = config.shuffle();
+      long side = config.vision().imageSize() / config.vision().patchSize() / square;
+      long width = config.vision().hiddenSize();
+      String blocks =
+          g.node(
+              "Transpose",
+              GraphBuilder.attributes().integers("perm", 0, 1, 3, 2, 4, 5),
+              g.node("Reshape", x, g.constant(-1, side, square, side, square, width)));
+      return g.node("Reshape", blocks, g.constant(-1, side * side, square * square * width));
     }
 
     /** Mean of the selected hidden states, L2-normalised. */

@@ -81,21 +81,37 @@ def vision_embed(pixels: Tensor, v: List[Tensor]) -> Tensor:
     x = __torch__.layer_norm(x, v[4], v[5])
   return x
 
-# Drops the class token where the model's select strategy says so.
-def select(x: Tensor) -> Tensor:
-  return x[:, @SELECT_FROM@:]
+# What the connector reads: without the class token where the model's select strategy says so; Idefics3's is normalised once more.
+def select(x: Tensor, v: List[Tensor]) -> Tensor:
+  if @SHUFFLE@ > 0:
+    y = __torch__.layer_norm(x, v[len(v) - 4], v[len(v) - 3])
+  else:
+    y = x[:, @SELECT_FROM@:]
+  return y
+
+# Idefics3: squares of patches become one feature each. x [B, N, dv] -> [B, N/s^2, s^2*dv].
+def shuffle(x: Tensor) -> Tensor:
+  if @SHUFFLE@ > 0:
+    y = x.view(x.size(0), @SHUFFLED_GRID@, @SHUFFLE@, @SHUFFLED_GRID@, @SHUFFLE@, x.size(2)).permute(0, 1, 3, 2, 4, 5)
+    y = y.reshape(x.size(0), @SHUFFLED_GRID@ * @SHUFFLED_GRID@, -1)
+  else:
+    y = x
+  return y
 
 # The projector: two layers with an activation between. x [B, N, dv] -> [B, N, d].
 def project(x: Tensor, v: List[Tensor]) -> Tensor:
   at = len(v) - 4
-  y = __torch__.@PROJECTOR_ACT@(__torch__.affine(x, v[at], v[at + 1]))
+  if @SHUFFLE@ > 0:
+    y = __torch__.shuffle(x)
+  else:
+    y = __torch__.@PROJECTOR_ACT@(__torch__.affine(x, v[at], v[at + 1]))
   return __torch__.affine(y, v[at + 2], v[at + 3])
 
 def vision_features(pixels: Tensor, v: List[Tensor]) -> Tensor:
   x = __torch__.vision_embed(pixels, v)
   for i in range(@VISION_LAYERS_USED@):
     x = __torch__.vision_layer(x, v, 6 + 12 * i)
-  return __torch__.select(x)
+  return __torch__.select(x, v)
 
 # ---- decoder ----------------------------------------------------------------------------------------------------------
 
@@ -330,6 +346,7 @@ class Lvlm(Module):
       out.append(__torch__.wide(x))
     out.append(__torch__.wide(__torch__.vision_features(pixels, v)))
     out.append(__torch__.wide(__torch__.project(__torch__.vision_features(pixels, v), v)))
+    out.append(__torch__.wide(__torch__.shuffle(__torch__.vision_features(pixels, v))))
     return out
 
   # Every intermediate of the decoder: inputs, layers 1..n, final norm, logits, all [B, L, .]. Rows padded to one length.
@@ -444,6 +461,13 @@ class Lvlm(Module):
         held = torch.clamp_(flat[last:], 0.0, scale_max)
     zero = torch.zero_(grad)
     return norm
+
+  # Rows of x [n, d], with one more after them, gathered: indices [m * taps]; weights [m, taps], or [0, 1] where there is one tap of weight 1.
+  def gather(self: __torch__.Lvlm, x: Tensor, last: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    y = torch.index_select(torch.cat([x, last.view(1, -1).to(ops.prim.dtype(x))], 0), 0, indices)
+    if weights.numel() > 0:
+      y = torch.sum(y.view(weights.size(0), weights.size(1), -1) * weights.unsqueeze(2).to(ops.prim.dtype(y)), [1])
+    return y
 
   def stack(self: __torch__.Lvlm, like: Tensor, parts: List[Tensor]) -> Tensor:
     return torch.cat(parts, 0)

@@ -135,8 +135,7 @@ class FamilyGeometryGoldenTest {
         long[][] got = TokenPositions.of(row, imageToken, images, pixels);
         for (int axis = 0; axis < 3; axis++) {
           int from = (axis * rows + r) * length;
-          assertArrayEquals(
-              Arrays.copyOfRange(expected, from, from + real), got[axis], "row " + r);
+          assertArrayEquals(Arrays.copyOfRange(expected, from, from + real), got[axis], "row " + r);
         }
       }
       assertEquals(model.grids().size(), image);
@@ -163,8 +162,7 @@ class FamilyGeometryGoldenTest {
                                   .toArray();
                           assertArrayEquals(
                               want,
-                              SquarePositions.buckets(
-                                  Integer.parseInt(side.getKey()), want.length),
+                              SquarePositions.buckets(Integer.parseInt(side.getKey()), want.length),
                               side.getKey() + " " + row.getKey());
                           compared++;
                         }
@@ -173,8 +171,7 @@ class FamilyGeometryGoldenTest {
                     }));
   }
 
-  private record Model(
-      Path directory, JsonNode config, SafeTensors expected, List<int[]> grids) {
+  private record Model(Path directory, JsonNode config, SafeTensors expected, List<int[]> grids) {
     String name() {
       return directory.getFileName().toString();
     }
@@ -204,13 +201,11 @@ class FamilyGeometryGoldenTest {
     return Golden.directories(Golden.holding("expected.safetensors")).stream()
         .flatMap(
             directory -> {
-              try (SafeTensors inputs =
-                  SafeTensors.open(directory.resolve("inputs.safetensors"))) {
+              try (SafeTensors inputs = SafeTensors.open(directory.resolve("inputs.safetensors"))) {
                 if (!inputs.tensors().containsKey(grid)) {
                   return Stream.empty();
                 }
-                SafeTensors expected =
-                    SafeTensors.open(directory.resolve("expected.safetensors"));
+                SafeTensors expected = SafeTensors.open(directory.resolve("expected.safetensors"));
                 if (!expected.tensors().containsKey(tensor)) {
                   expected.close();
                   return Stream.empty();

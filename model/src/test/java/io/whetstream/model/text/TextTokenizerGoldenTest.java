@@ -115,7 +115,12 @@ class TextTokenizerGoldenTest {
                       JSON.readTree(directory.resolve("tokenizer.json").toFile())
                           .get("added_tokens")
                           .forEach(
-                              t -> specials.put(t.get("content").asText(), t.get("id").asLong()));
+                              t -> {
+                                // Others (Qwen3's </think>) are words that are never cut.
+                                if (t.get("special").asBoolean()) {
+                                  specials.put(t.get("content").asText(), t.get("id").asLong());
+                                }
+                              });
                       try (TextTokenizer tokenizer = TextTokenizer.open(directory)) {
                         for (JsonNode c : cases(file)) {
                           String text = c.get("text").asText();
@@ -151,12 +156,19 @@ class TextTokenizerGoldenTest {
                 dynamicTest(
                     directory.getFileName().toString(),
                     () -> {
+                      Path older = directory.resolve("special_tokens_map.json");
                       JsonNode map =
-                          JSON.readTree(directory.resolve("special_tokens_map.json").toFile());
+                          JSON.readTree(
+                              (Files.exists(older)
+                                      ? older
+                                      : directory.resolve("tokenizer_config.json"))
+                                  .toFile());
                       try (TextTokenizer tokenizer = TextTokenizer.open(directory)) {
-                        assertEquals(
-                            map.get("bos_token").asText(),
-                            tokenizer.decode(new long[] {tokenizer.bosId()}, false));
+                        if (map.hasNonNull("bos_token")) {
+                          assertEquals(
+                              map.get("bos_token").asText(),
+                              tokenizer.decode(new long[] {tokenizer.bosId()}, false));
+                        }
                         assertEquals(
                             map.get("eos_token").asText(),
                             tokenizer.decode(new long[] {tokenizer.eosId()}, false));

@@ -7,19 +7,23 @@ import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.whetstream.model.BadInputException;
 import io.whetstream.model.Golden;
+import io.whetstream.model.GoldenBatch;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.SafeTensors;
 import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Row;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -28,6 +32,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
@@ -56,7 +61,11 @@ class LoraGoldenTest {
       JsonNode config = json.readTree(directory.resolve("adapter/adapter_config.json").toFile());
       String base = config.get("base_model_name_or_path").asText();
       // PEFT records the base relative to where the adapter was written: golden siblings.
-      checkpoint = Checkpoint.open(directory.resolveSibling(Path.of(base).getFileName()));
+      checkpoint =
+          Checkpoint.open(
+              directory.endsWith("lora")
+                  ? directory.getParent()
+                  : directory.resolveSibling(Path.of(base).getFileName()));
       model = Lvlm.open(checkpoint, new LvlmOptions(Precision.FP32, "cpu", 1));
       inputs = SafeTensors.open(directory.resolve("inputs.safetensors"));
       expected = SafeTensors.open(directory.resolve("expected.safetensors"));
@@ -66,7 +75,7 @@ class LoraGoldenTest {
           SafeTensors.open(directory.resolve("adapter/adapter_model.safetensors"))) {
         for (String name : tensors.tensors().keySet()) {
           lora.put(
-              name.replace("base_model.model.", ""),
+              canonical(name),
               new FloatTensor(tensors.tensors().get(name).shape(), tensors.floats(name)));
         }
       }
@@ -109,6 +118,17 @@ class LoraGoldenTest {
     }
 
     List<ModelImage> images() {
+      if (losses.has("images") && losses.get("images").get(0).asText().startsWith("../..")) {
+        ImageProcessor processor = ImageProcessor.open(directory.getParent());
+        List<ModelImage> images = new ArrayList<>();
+        losses
+            .get("images")
+            .forEach(
+                file ->
+                    images.add(
+                        processor.process(GoldenBatch.picture(directory.resolve(file.asText())))));
+        return images;
+      }
       float[] all = inputs.floats("pixel_values");
       int size = all.length / pairs();
       int side = model.config().vision().imageSize();
@@ -221,23 +241,41 @@ class LoraGoldenTest {
     }
   }
 
+  /** The canonical name of a tensor that PEFT wrote with any release of transformers. */
+  private static String canonical(String name) {
+    return name.replaceFirst(
+        "^base_model\\.model\\.(model\\.(language_model|text_model)|language_model\\.model)\\.",
+        "language_model.model.");
+  }
+
   private interface Check {
     void run(Fixture fixture) throws Exception;
   }
 
   private static Stream<DynamicTest> each(Check check) {
-    List<Path> found = Golden.directories(Golden.holding("losses.json"));
+    List<Path> found = new ArrayList<>(Golden.directories(Golden.holding("losses.json")));
+    Golden.directories(Golden.holding("lora/losses.json"))
+        .forEach(family -> found.add(family.resolve("lora")));
     assertFalse(found.isEmpty(), "no golden adapter under " + Golden.root());
     return found.stream()
         .map(
             directory ->
                 dynamicTest(
-                    directory.getFileName().toString(),
+                    Golden.root().relativize(directory).toString(),
                     () -> {
+                      Assumptions.assumeTrue(supported(directory), "family not supported");
                       try (Fixture fixture = new Fixture(directory)) {
                         check.run(fixture);
                       }
                     }));
+  }
+
+  private static boolean supported(Path directory) {
+    try (Checkpoint checkpoint = Checkpoint.open(directory.getParent())) {
+      return checkpoint.config() != null;
+    } catch (BadInputException e) {
+      return !directory.endsWith("lora") || !e.getMessage().contains("not computed yet");
+    }
   }
 
   @TestFactory
@@ -280,22 +318,35 @@ class LoraGoldenTest {
       flat[i] = (float) outcome.gradient()[i];
     }
     Map<String, float[]> got = named(f, flat);
+    Map<String, String> keys = keys(want);
     int compared = 0;
     for (Map.Entry<String, float[]> entry : got.entrySet()) {
-      String key = loss + "/" + entry.getKey();
-      boolean recorded = want.tensors().containsKey(key);
+      String key = keys.get(loss + "/" + entry.getKey());
+      boolean recorded = key != null;
       float[] expected = recorded ? want.floats(key) : new float[entry.getValue().length];
       double scale = recorded ? 0 : 1;
       for (float value : expected) {
         scale = Math.max(scale, Math.abs(value));
       }
       double largest = largest(expected, entry.getValue());
-      assertTrue(largest <= 1e-4 * scale, key + " differs by " + largest + " of " + scale);
+      assertTrue(
+          largest <= 1e-4 * scale,
+          loss + entry.getKey() + " differs by " + largest + " of " + scale);
       compared += recorded ? 1 : 0;
     }
     long recorded =
         want.tensors().keySet().stream().filter(key -> key.startsWith(loss + "/")).count();
     assertEquals(recorded, compared, loss);
+  }
+
+  /** The recorded names by those with canonical modules. */
+  private static Map<String, String> keys(SafeTensors recorded) {
+    Map<String, String> keys = new TreeMap<>();
+    for (String name : recorded.tensors().keySet()) {
+      int at = name.indexOf('/') + 1;
+      keys.put(name.substring(0, at) + canonical(name.substring(at)), name);
+    }
+    return keys;
   }
 
   private static double largest(float[] a, float[] b) {
@@ -311,7 +362,7 @@ class LoraGoldenTest {
   private static Map<String, float[]> named(Fixture f, float[] flat) {
     AdapterWeights weights = f.layout.unflatten(flat);
     Map<String, float[]> named = new TreeMap<>();
-    weights.lora().forEach((name, t) -> named.put("base_model.model." + name, t.data()));
+    weights.lora().forEach((name, t) -> named.put(name, t.data()));
     named.put("soft_prompt.image", weights.softImage().data());
     named.put("soft_prompt.text", weights.softText().data());
     named.put("logit_scale", new float[] {weights.logitScale()});
@@ -336,12 +387,11 @@ class LoraGoldenTest {
           assertFalse(outcome.skipped());
           JsonNode want = losses.get(step);
           assertEquals(want.get("loss_itc").asDouble(), outcome.lossContrastive(), 1e-5);
-          if (step == 0 || step == 4) {
-            Path file =
-                f.directory.resolve("params_" + name + "_step" + (step + 1) + ".safetensors");
+          Path file = f.directory.resolve("params_" + name + "_step" + (step + 1) + ".safetensors");
+          if (step == 4 || Files.exists(file)) {
             try (SafeTensors expected = SafeTensors.open(file)) {
               for (Map.Entry<String, float[]> entry : named(f, engine.flat()).entrySet()) {
-                float[] values = expected.floats(entry.getKey());
+                float[] values = expected.floats(keys(expected).get(entry.getKey()));
                 double largest = largest(values, entry.getValue());
                 assertTrue(largest <= 2e-5, file + " " + entry.getKey() + " differs by " + largest);
               }

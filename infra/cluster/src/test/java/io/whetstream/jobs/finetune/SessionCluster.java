@@ -21,6 +21,8 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -56,12 +58,17 @@ final class SessionCluster implements AutoCloseable {
 
   private final HttpClient http = HttpClient.newHttpClient();
   private final Path home;
-  private final Path jobJar;
+  private Path jobJar;
   private final List<Path> jobLibraries;
   private final String classPath;
   private final Processes processes;
   private final String bootstrapServers;
   private final int restPort = freePort();
+  private Path brokerProperties;
+  private Running broker;
+  private int brokers;
+  private Running jobManager;
+  private int jobManagers;
   private int taskManagers;
   private int commands;
 
@@ -72,16 +79,41 @@ final class SessionCluster implements AutoCloseable {
    * @param logs directory for what the processes write
    */
   SessionCluster(Path directory, Path logs) throws Exception {
+    this(directory, logs, List.of());
+  }
+
+  /**
+   * As {@link #SessionCluster(Path, Path)}.
+   *
+   * @param more lines of Flink's configuration
+   */
+  SessionCluster(Path directory, Path logs, List<String> more) throws Exception {
+    this(
+        directory,
+        logs,
+        more,
+        Path.of(System.getProperty("job.directory"), "flink-lib"),
+        Path.of(System.getProperty("job.directory"), System.getProperty("job.jar")));
+  }
+
+  /**
+   * As {@link #SessionCluster(Path, Path)}.
+   *
+   * @param more lines of Flink's configuration
+   * @param libraries what is put into {@code lib/} beside what a Flink distribution has there
+   * @param jobJar what is submitted
+   */
+  SessionCluster(Path directory, Path logs, List<String> more, Path libraries, Path jobJar)
+      throws Exception {
     home = directory.resolve("flink");
-    Path jobDirectory = Path.of(System.getProperty("job.directory"));
-    jobJar = jobDirectory.resolve(System.getProperty("job.jar")).toRealPath();
-    jobLibraries = jars(jobDirectory.resolve("flink-lib"));
+    this.jobJar = jobJar.toRealPath();
+    jobLibraries = jars(libraries);
     // What Flink's scripts make of lib/ after cp jobs/target/flink-lib/*.jar $FLINK_HOME/lib/
     classPath =
         jobLibraries.stream().map(Path::toString).collect(Collectors.joining(":"))
             + ":"
             + Files.readString(Path.of(System.getProperty("flink.classpath"))).strip();
-    configure();
+    configure(more);
     processes =
         new Processes(
             Files.createDirectories(logs),
@@ -100,7 +132,7 @@ final class SessionCluster implements AutoCloseable {
   }
 
   /** Configuration beside an empty {@code plugins/}. */
-  private void configure() throws IOException {
+  private void configure(List<String> more) throws IOException {
     Files.createDirectories(home.resolve("plugins"));
     Path conf = Files.createDirectories(home.resolve("conf"));
     Files.writeString(
@@ -121,11 +153,18 @@ final class SessionCluster implements AutoCloseable {
         taskmanager.memory.network.max: 64m
         # libtorch and ONNX Runtime allocate outside of the JVM.
         taskmanager.memory.task.off-heap.size: 512m
+        metrics.reporter.prom.factory.class: org.apache.flink.metrics.prometheus.PrometheusReporterFactory
+        metrics.reporter.prom.port: 20000-32000
         # A process that is gone is noticed after two heartbeats.
         heartbeat.interval: 1 s
         io.tmp.dirs: %s
+        %s
         """
-            .formatted(freePort(), restPort, Files.createDirectories(home.resolve("tmp"))));
+            .formatted(
+                freePort(),
+                restPort,
+                Files.createDirectories(home.resolve("tmp")),
+                String.join("\n", more)));
     Files.writeString(
         conf.resolve("log4j.properties"),
         """
@@ -173,8 +212,35 @@ final class SessionCluster implements AutoCloseable {
             Uuid.randomUuid().toString(),
             "-c",
             properties.toString()));
-    processes.start("kafka", own, options, List.of("kafka.Kafka", properties.toString()));
+    brokerProperties = properties;
+    startBroker();
     return "127.0.0.1:" + port;
+  }
+
+  private void startBroker() {
+    brokers++;
+    broker =
+        processes.start(
+            "kafka-" + brokers,
+            System.getProperty("java.class.path"),
+            List.of("-Xmx512m", logging()),
+            List.of("kafka.Kafka", brokerProperties.toString()));
+  }
+
+  /** Kills the broker, starts it again on its data and waits until it answers. */
+  void restartBroker() throws Exception {
+    broker.kill();
+    startBroker();
+    await("the broker", UP, this::brokerAnswers);
+  }
+
+  /** From now on submits another jar: the same, and a file that was not in it. */
+  void upgradeJar(Path to) throws IOException {
+    Files.copy(jobJar, to);
+    try (FileSystem jar = FileSystems.newFileSystem(to)) {
+      Files.writeString(jar.getPath("META-INF", "upgraded"), "upgraded");
+    }
+    jobJar = to;
   }
 
   private boolean brokerAnswers() throws Exception {
@@ -192,10 +258,24 @@ final class SessionCluster implements AutoCloseable {
   }
 
   private void startJobManager() throws Exception {
-    startFlink(
-        "jobmanager",
-        "GET_JM_RESOURCE_PARAMS",
-        "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint");
+    jobManagers++;
+    jobManager =
+        startFlink(
+            "jobmanager-" + jobManagers,
+            "GET_JM_RESOURCE_PARAMS",
+            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint");
+  }
+
+  /** The process of the JobManager. */
+  Running jobManager() {
+    return jobManager;
+  }
+
+  /** Kills the JobManager and starts another, which knows nothing, and waits until it answers. */
+  void restartJobManager() throws Exception {
+    jobManager.kill();
+    startJobManager();
+    await("the JobManager", UP, this::jobManagerAnswers);
   }
 
   /** Starts one more TaskManager; does not wait for it. */
@@ -262,6 +342,32 @@ final class SessionCluster implements AutoCloseable {
     }
   }
 
+  /** Writes a {@code flink} into a directory: what a distribution has in its {@code bin/}. */
+  Path writeFlinkScript(Path bin) throws IOException {
+    Path script =
+        Files.writeString(
+            Files.createDirectories(bin).resolve("flink"),
+            """
+            #!/bin/sh
+            export FLINK_CONF_DIR='%s'
+            exec '%s' %s -cp '%s' org.apache.flink.client.cli.CliFrontend "$@"
+            """
+                .formatted(
+                    home.resolve("conf"),
+                    Path.of(System.getProperty("java.home"), "bin", "java"),
+                    String.join(" ", flinkOptions()),
+                    classPath));
+    if (!script.toFile().setExecutable(true)) {
+      throw new IOException(script + " cannot be made executable");
+    }
+    return script;
+  }
+
+  /** Flink's REST address. */
+  String address() {
+    return "http://127.0.0.1:" + restPort;
+  }
+
   /** All that is committed in a topic. */
   <T extends StreamRecord> List<T> read(String topic, RecordType<T> type) {
     RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
@@ -293,9 +399,9 @@ final class SessionCluster implements AutoCloseable {
   }
 
   /**
-   * Waits until all tasks of a job run and it has completed a checkpoint that began after this call.
-   * Flink's answers may be seconds old, and its counts go on over a restart of the job; a time of
-   * beginning cannot be from before.
+   * Waits until all tasks of a job run and it has completed a checkpoint that began after this
+   * call. Flink's answers may be seconds old, and its counts go on over a restart of the job; a
+   * time of beginning cannot be from before.
    */
   void awaitNextCheckpoint(String job) throws Exception {
     long called = System.currentTimeMillis();
@@ -303,9 +409,7 @@ final class SessionCluster implements AutoCloseable {
         "a checkpoint begun after " + called,
         UP,
         () ->
-            rest("/jobs/" + job + "/checkpoints")
-                    .at("/latest/completed/trigger_timestamp")
-                    .asLong()
+            rest("/jobs/" + job + "/checkpoints").at("/latest/completed/trigger_timestamp").asLong()
                 > called);
     await("all tasks running", UP, () -> runs(job));
   }
@@ -379,7 +483,7 @@ final class SessionCluster implements AutoCloseable {
   /** What Flink's REST interface says at a path. */
   JsonNode rest(String path) throws IOException {
     try {
-      URI uri = URI.create("http://127.0.0.1:" + restPort + path);
+      URI uri = URI.create(address() + path);
       return JSON.readTree(
           http.send(HttpRequest.newBuilder(uri).build(), BodyHandlers.ofString()).body());
     } catch (InterruptedException e) {
@@ -406,7 +510,7 @@ final class SessionCluster implements AutoCloseable {
     return jars;
   }
 
-  private static int freePort() {
+  static int freePort() {
     try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
       return socket.getLocalPort();
     } catch (IOException e) {
