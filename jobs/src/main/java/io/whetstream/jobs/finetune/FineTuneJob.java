@@ -36,10 +36,10 @@ import org.apache.kafka.common.KafkaException;
  * The fine-tune job: pairs from Kafka become an adapter, continually and exactly once.
  *
  * <pre>
- * pairs -> fetch images -> deduplicate by id -> prepare -> mining embedding -> miner (by bucket)
- *   |          |                                  |                                |
- *   +----------+----------------------------------+-> pairs.dlq                    v
- *                                                     adapters.control -> trainer -> adapters
+ * pairs -> fetch images -> prepare (by id, once each) -> mining embedding -> miner (by bucket)
+ *   |          |               |                                                |
+ *   +----------+---------------+-> pairs.dlq                                    v
+ *                                                  adapters.control -> trainer -> adapters
  * </pre>
  *
  * <p>The same main class serves {@code flink run} and a local run: {@code --config FILE [-D
@@ -278,15 +278,11 @@ public final class FineTuneJob {
     SingleOutputStreamOperator<PreparedImage> prepared =
         timed
             .keyBy(read -> read.value().id(), Types.STRING)
-            .process(new Deduplicator(config.prepare().deduplicateFor().toMillis()))
-            .returns(Read.typeInfo(RecordType.PAIR))
-            .name("deduplicate pairs")
-            .uid("deduplicate")
-            .setParallelism(config.prepare().parallelism())
             .process(new PreparePairs(config))
             .returns(StreamTypes.PREPARED)
             .name("prepare pairs")
-            .uid("prepare")
+            // Of what its state is for: it remembers ids.
+            .uid("deduplicate")
             .setParallelism(config.prepare().parallelism());
     return new Pairs(
         prepared, pairs.deadLetters().union(prepared.getSideOutput(PreparePairs.DEAD)));

@@ -12,8 +12,9 @@ import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.types.Read;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.flink.streaming.api.operators.ProcessOperator;
-import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
+import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Test;
 
 class PreparePairsTest {
@@ -31,8 +32,12 @@ class PreparePairsTest {
     List<String> all = new ArrayList<>(List.of(overrides));
     all.add("base.model=../model/src/test/resources/golden/llava-tiny");
     FineTuneConfig config = FineTuneConfig.loader().parse("", "test", all);
-    try (OneInputStreamOperatorTestHarness<Read<ImageTextPair>, PreparedImage> harness =
-        new OneInputStreamOperatorTestHarness<>(new ProcessOperator<>(new PreparePairs(config)))) {
+    try (KeyedOneInputStreamOperatorTestHarness<String, Read<ImageTextPair>, PreparedImage>
+        harness =
+            new KeyedOneInputStreamOperatorTestHarness<>(
+                new KeyedProcessOperator<>(new PreparePairs(config)),
+                read -> read.value().id(),
+                Types.STRING)) {
       harness.setup(
           StreamTypes.PREPARED.createSerializer(
               harness.getExecutionConfig().getSerializerConfig()));
