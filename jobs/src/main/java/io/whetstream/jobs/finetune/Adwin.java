@@ -84,6 +84,11 @@ final class Adwin {
     return null;
   }
 
+  /** Forgets everything. */
+  void clear() {
+    window.clear();
+  }
+
   void write(DataOutput out) throws IOException {
     out.writeInt(window.size());
     for (double value : window) {

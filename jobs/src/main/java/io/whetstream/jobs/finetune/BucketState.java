@@ -8,27 +8,33 @@ package io.whetstream.jobs.finetune;
  * @param retired pairs that have left for the memory of past pairs so far
  * @param timer event time of the outstanding timer, or {@link Long#MIN_VALUE}
  * @param watched whether a processing-time timer is outstanding
+ * @param waiting ids of the pending pairs; null in what earlier releases wrote
  */
-record BucketState(long next, long groups, long retired, long timer, boolean watched) {
-  static final BucketState EMPTY = new BucketState(0, 0, 0, Long.MIN_VALUE, false);
+record BucketState(
+    long next, long groups, long retired, long timer, boolean watched, IdSum waiting) {
+  static final BucketState EMPTY = new BucketState(0, 0, 0, Long.MIN_VALUE, false, IdSum.NONE);
 
-  BucketState arrived() {
-    return new BucketState(next + 1, groups, retired, timer, watched);
+  BucketState arrived(IdSum id) {
+    return new BucketState(next + 1, groups, retired, timer, watched, waiting.plus(id));
   }
 
-  BucketState closed() {
-    return new BucketState(next, groups + 1, retired, timer, watched);
+  BucketState closed(IdSum ids) {
+    return new BucketState(next, groups + 1, retired, timer, watched, waiting.minus(ids));
   }
 
   BucketState retiredOne() {
-    return new BucketState(next, groups, retired + 1, timer, watched);
+    return new BucketState(next, groups, retired + 1, timer, watched, waiting);
   }
 
   BucketState withTimer(long other) {
-    return new BucketState(next, groups, retired, other, watched);
+    return new BucketState(next, groups, retired, other, watched, waiting);
   }
 
   BucketState withWatched(boolean other) {
-    return new BucketState(next, groups, retired, timer, other);
+    return new BucketState(next, groups, retired, timer, other, waiting);
+  }
+
+  BucketState withWaiting(IdSum ids) {
+    return new BucketState(next, groups, retired, timer, watched, ids);
   }
 }

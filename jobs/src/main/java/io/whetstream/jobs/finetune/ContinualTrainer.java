@@ -1,13 +1,15 @@
 package io.whetstream.jobs.finetune;
 
+import io.whetstream.connectors.records.AdapterControl;
 import io.whetstream.jobs.StateVersion;
+import io.whetstream.jobs.finetune.FineTuneConfig.WhenBehind;
+import io.whetstream.jobs.finetune.Gate.Comparison;
 import io.whetstream.jobs.finetune.Gate.Decision;
 import io.whetstream.jobs.finetune.Gate.Verdict;
 import io.whetstream.jobs.finetune.Ledger.Fate;
-import io.whetstream.jobs.finetune.PairEmbeddings.Recall;
+import io.whetstream.jobs.finetune.PendingGroups.Member;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
-import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterManifest.DriftEvent;
 import io.whetstream.model.adapter.AdapterWeights;
@@ -19,24 +21,22 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.time.Instant;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
-import java.util.LinkedHashMap;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.ToDoubleFunction;
-import org.apache.flink.core.memory.DataInputViewStreamWrapper;
-import org.apache.flink.core.memory.DataOutputViewStreamWrapper;
+import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * The trainer without Flink: groups come in, optimizer steps happen, candidates that pass the gate
- * wait to be written and announced. Everything it does is a function of base, configuration, its
- * state and what comes in, so state read back goes on as if nothing had happened.
+ * join the {@link AdapterLine}. Everything it does is a function of base, configuration, its state
+ * and what comes in, so state read back goes on as if nothing had happened.
  *
  * <p>Not thread-safe.
  */
@@ -48,20 +48,13 @@ final class ContinualTrainer implements AutoCloseable {
 
   /**
    * Raised with each change of what the job keeps, here or elsewhere; earlier versions must stay
-   * readable. 2: the miner's sketches have features of captions.
+   * readable. 2: the miner's sketches have features of captions. 3: stages of versions, orders not
+   * carried out yet, whole groups, held-out pairs of the whole history, what waits in a bucket.
    */
-  static final int STATE_VERSION = 2;
+  static final int STATE_VERSION = 3;
 
-  private static final int MOST_ANNOUNCED = 1_000;
-
-  /** A pair of the next batch. */
-  private record Member(MinedPair pair, boolean fresh, PreparedPair prepared) {}
-
-  /** An adapter version on its way out, or past it. */
-  record Announced(long epoch, long n, String digest, long step) {}
-
-  /** An adapter that the line still needs, with its members as they are written. */
-  private record Kept(AdapterArtifact artifact, SortedMap<String, byte[]> members) {}
+  /** Groups of which one is shed. */
+  private static final int DRAWN = 4;
 
   /** What one step showed, for metrics; NaN where it was not measured. */
   static final class Figures {
@@ -90,47 +83,61 @@ final class ContinualTrainer implements AutoCloseable {
 
   private final Ledger ledger = new Ledger();
   private final SortedMap<Integer, Long> offsets = new TreeMap<>();
-  private final List<Member> batch = new ArrayList<>();
+  private final PendingGroups pending = new PendingGroups();
   private final HeldOutSet heldOut;
   private final DriftMonitor drift;
+  private final AdapterLine line = new AdapterLine();
 
-  private long epoch;
-  private long versions;
   private int refusalsInRow;
   private boolean paused;
-  private String published = "";
-  private String preDrift = "";
-  private final Map<String, Kept> kept = new LinkedHashMap<>();
-  private final Deque<Announced> waiting = new ArrayDeque<>();
-  private final Deque<Announced> announced = new ArrayDeque<>();
+
+  /** Digest of an adapter to go back to, an order that waits for it to be read; empty: none. */
+  private String order = "";
+
+  /** Whether a resume came behind that order. */
+  private boolean resumeAfterOrder;
 
   ContinualTrainer(FineTuneConfig config, TrainingEngine engine, TrainerHooks hooks) {
     this.config = config;
     this.engine = engine;
     this.hooks = hooks;
-    heldOut = new HeldOutSet(config.heldOut().size());
+    heldOut = new HeldOutSet(config.heldOut(), config.training().seed());
     drift = new DriftMonitor(config.drift(), config.training().globalBatch());
     initial = engine.trainer().weights();
   }
 
-  /** Takes a group; makes as many steps as there are full batches then. */
-  void accept(PairGroup group) {
+  // ---- groups and steps
+
+  /** Takes a group; sheds others where more wait than are to. */
+  void take(PairGroup group) {
+    List<Member> members = new ArrayList<>();
     for (int i = 0; i < group.pairs().size(); i++) {
       MinedPair pair = group.pairs().get(i);
-      boolean fresh = i < group.fresh();
-      if (PairIds.heldOut(pair.id(), config.heldOut().share())) {
+      if (i >= group.fresh()) {
+        // It has been trained on, so whatever the share is now, it is not held out.
+        if (keepsReplayed(pair)) {
+          members.add(new Member(pair, false));
+        }
+      } else if (isHeldOut(pair)) {
         ledger.add(Fate.HELD_OUT, pair.id());
         heldOut.add(pair);
-      } else if (fresh) {
+      } else {
         ledger.add(Fate.PENDING, pair.id());
-        batch.add(new Member(pair, true, engine.prepare(pair)));
-      } else if (keepsReplayed(pair)) {
-        batch.add(new Member(pair, false, engine.prepare(pair)));
+        members.add(new Member(pair, true));
       }
     }
-    while (batch.size() >= config.training().globalBatch()) {
-      step();
+    pending.add(members);
+    if (config.training().whenBehind() != WhenBehind.WAIT) {
+      while (pending.pairs() > config.training().maxLag() && pending.all().size() > 1) {
+        shed();
+      }
     }
+  }
+
+  /** By what the picture is, so that a pair posted again under another id has the same fate. */
+  private boolean isHeldOut(MinedPair pair) {
+    return PairIds.heldOut(pair.imageDigest(), config.heldOut().share())
+        || heldOut.holds(pair.imageDigest());
   }
 
   private boolean keepsReplayed(MinedPair pair) {
@@ -140,16 +147,76 @@ final class ContinualTrainer implements AutoCloseable {
         || PairIds.unit(PairIds.mix(step, PairIds.hash(pair.id()).high(), 0)) < factor;
   }
 
-  private void step() {
+  /** Of some groups, a few drawn from all or the older half, the easiest to tell apart goes. */
+  private void shed() {
+    List<List<Member>> groups = pending.all();
+    int easiest = -1;
+    double least = Double.POSITIVE_INFINITY;
+    for (int at : shedable(groups.size())) {
+      double hardness = hardness(groups.get(at));
+      if (hardness < least) {
+        least = hardness;
+        easiest = at;
+      }
+    }
+    for (Member member : pending.removeAt(easiest)) {
+      if (member.fresh()) {
+        ledger.move(Fate.PENDING, Fate.SHED, member.pair().id());
+      }
+    }
+  }
+
+  private int[] shedable(int groups) {
+    if (config.training().whenBehind() == WhenBehind.NEWEST) {
+      return IntStream.rangeClosed(0, (groups - 1) / 2).toArray();
+    }
+    long shed = ledger.entry(Fate.SHED).count();
+    long seed = config.training().seed();
+    return IntStream.range(0, DRAWN)
+        .map(i -> (int) (PairIds.unit(PairIds.mix(seed, shed, i)) * groups))
+        .toArray();
+  }
+
+  /** Mean cosine between a group's pictures; 0 of a pair alone. */
+  private static double hardness(List<Member> group) {
+    double sum = 0;
+    int count = 0;
+    for (int i = 0; i < group.size(); i++) {
+      for (int j = 0; j < i; j++) {
+        sum += Sketch.cosine(group.get(i).pair().vector(), group.get(j).pair().vector());
+        count++;
+      }
+    }
+    return count == 0 ? 0 : sum / count;
+  }
+
+  /** Whether enough groups for a step wait, and nothing forbids one. */
+  boolean ready() {
+    return pending.pairs() >= config.training().globalBatch() && mayTrain();
+  }
+
+  /**
+   * Not while weights are about to be replaced by an order; and where all must come again in the
+   * same way not before candidates have been written, since none is given up.
+   */
+  boolean mayTrain() {
+    return order.isEmpty()
+        && !(config.deterministic() && line.passed() > AdapterLine.MOST_PASSED);
+  }
+
+  /** One optimizer step; the gate too if it is its turn. Only if {@link #ready}. */
+  void step() {
     Trainer trainer = engine.trainer();
     long number = trainer.stepNumber();
-    List<Member> members = List.copyOf(batch.subList(0, config.training().globalBatch()));
-    List<PreparedPair> pairs = members.stream().map(Member::prepared).toList();
-    compare(number, members);
-    StepReport report = trainer.step(hooks.batch(number, pairs), drift.rateFactor(number));
+    List<List<Member>> groups = pending.next(config.training().globalBatch());
+    List<Member> members = groups.stream().flatMap(List::stream).toList();
+    List<PreparedPair> pairs = engine.prepare(members.stream().map(Member::pair).toList());
+    compare(number, members, pairs);
+    StepReport report =
+        trainer.step(hooks.batch(number, pairs), numbers(groups), drift.rateFactor(number));
     hooks.inStep(number);
 
-    batch.subList(0, members.size()).clear();
+    pending.remove(groups.size());
     for (Member member : members) {
       if (!member.fresh()) {
         ledger.add(Fate.REPLAYED, member.pair().id());
@@ -175,31 +242,47 @@ final class ContinualTrainer implements AutoCloseable {
     }
   }
 
+  /** A group's number for each pair of a batch; of a pair that is shown again its complement. */
+  private static int[] numbers(List<List<Member>> groups) {
+    int[] numbers = new int[groups.stream().mapToInt(List::size).sum()];
+    int at = 0;
+    for (int g = 0; g < groups.size(); g++) {
+      for (Member member : groups.get(g)) {
+        numbers[at++] = member.fresh() ? g : ~g;
+      }
+    }
+    return numbers;
+  }
+
   /** Test-then-train figures of other weights than the ones in training, on the same batch. */
-  private void compare(long number, List<Member> members) {
+  private void compare(long number, List<Member> members, List<PreparedPair> pairs) {
     int every = config.publish().comparePublishedEvery();
     if (every > 0 && number % every == 0) {
-      figures.publishedRecall =
-          published.isEmpty() ? Double.NaN : recallOf(weights(published), members);
-      figures.preDriftRecall =
-          preDrift.isEmpty() ? Double.NaN : recallOf(weights(preDrift), members);
+      figures.publishedRecall = recallOf(line.published(), members, pairs);
+      figures.preDriftRecall = recallOf(line.preDrift(), members, pairs);
     }
     int baseEvery = config.publish().compareBaseEvery();
     if (baseEvery > 0 && number % baseEvery == 0) {
-      figures.baseRecall = recallOf(null, members);
+      figures.baseRecall = recallOf((AdapterWeights) null, members, pairs);
     }
   }
 
-  private double recallOf(AdapterWeights weights, List<Member> members) {
-    List<Member> measurable =
-        members.stream().filter(member -> member.prepared().shortCaption() != null).toList();
+  private double recallOf(String digest, List<Member> members, List<PreparedPair> pairs) {
+    return digest.isEmpty() ? Double.NaN : recallOf(line.weights(digest), members, pairs);
+  }
+
+  private double recallOf(AdapterWeights weights, List<Member> members, List<PreparedPair> pairs) {
+    List<PreparedPair> measurable =
+        pairs.stream().filter(pair -> pair.shortCaption() != null).toList();
     if (measurable.isEmpty()) {
       return Double.NaN;
     }
-    return engine
-        .embed(weights, measurable.stream().map(Member::prepared).toList())
-        .recall(HeldOutSet.groups(measurable.stream().map(Member::pair).toList()))
-        .mean();
+    List<MinedPair> mined =
+        members.stream()
+            .map(Member::pair)
+            .filter(pair -> pair.shortCaption() != null)
+            .toList();
+    return engine.embed(weights, measurable).recall(HeldOutSet.groups(mined)).mean();
   }
 
   private void observeDrift(StepReport report, List<Member> members) {
@@ -207,11 +290,11 @@ final class ContinualTrainer implements AutoCloseable {
         drift.observe(
             report.step(),
             ledger.entry(Fate.TRAINED).count(),
-            (report.recallT2i() + report.recallI2t()) / 2,
+            report.recallApart(),
             members.stream().filter(Member::fresh).map(Member::pair).toList());
     if (event != null) {
       figures.driftEvents++;
-      preDrift = published;
+      line.noteDrift();
       LOG.warn(
           "Distribution change at step {}: {} fell from {} to {}. Response: {}",
           event.step(),
@@ -222,71 +305,95 @@ final class ContinualTrainer implements AutoCloseable {
     }
   }
 
+  // ---- the gate
+
+  /** One set of held-out pairs, ready to be embedded. */
+  private record Sample(List<PreparedPair> prepared, int[] groups) {}
+
+  private Sample sample(List<MinedPair> pairs) {
+    return new Sample(engine.prepare(pairs), HeldOutSet.groups(pairs));
+  }
+
   private void gate(long step) {
     if (paused) {
       return;
     }
-    List<MinedPair> sample = heldOut.measurable();
-    int[] groups = HeldOutSet.groups(sample);
     AdapterWeights weights = engine.trainer().weights();
-    Verdict verdict;
+    List<MinedPair> newest = heldOut.newest();
+    Comparison first = new Comparison(Double.NaN, Double.NaN, 0, 0, newest.size());
+    Comparison second = Comparison.NONE;
     PairEmbeddings embedded = null;
-    Recall candidate = new Recall(Double.NaN, Double.NaN);
-    if (sample.size() < config.gate().minSample()) {
-      verdict = Gate.judge(config.gate(), Double.NaN, Double.NaN, sample.size());
-    } else {
-      List<PreparedPair> prepared = engine.prepare(sample);
-      embedded = engine.embed(weights, prepared);
-      candidate = embedded.recall(groups);
-      Recall inUse =
-          engine.embed(published.isEmpty() ? null : weights(published), prepared).recall(groups);
-      verdict = Gate.judge(config.gate(), candidate.mean(), inUse.mean(), sample.size());
+    Sample sample = null;
+    if (newest.size() >= config.gate().minSample()) {
+      AdapterWeights inUse = line.weights(line.published());
+      sample = sample(newest);
+      embedded = engine.embed(weights, sample.prepared());
+      first = compare(embedded, inUse, sample);
+      List<MinedPair> history = heldOut.history();
+      if (history.size() >= config.gate().minSample()) {
+        Sample past = sample(history);
+        second = compare(engine.embed(weights, past.prepared()), inUse, past);
+      }
     }
+    Verdict verdict = Gate.judge(config.gate(), first, second);
     figures.verdict = verdict;
     LOG.info("Gate at step {}: {}, {}", step, verdict.decision(), verdict.reason());
     if (verdict.decision() == Decision.PUBLISH) {
       refusalsInRow = 0;
-      publish(step, weights, verdict, candidate, embedded.calibration(groups));
+      publish(step, weights, verdict, embedded, sample.groups());
     } else if (verdict.decision() == Decision.REFUSE) {
       refusalsInRow++;
       figures.refusals++;
       if (refusalsInRow >= config.gate().maxRefusals()) {
         refusalsInRow = 0;
         figures.returns++;
-        engine.trainer().load(published.isEmpty() ? initial : weights(published), true);
+        boolean none = line.published().isEmpty();
+        engine.trainer().load(none ? initial : line.weights(line.published()), true);
         LOG.warn(
             "{} refusals in a row: training returned to {} with cleared moments",
             config.gate().maxRefusals(),
-            published.isEmpty() ? "its start" : published);
+            none ? "its start" : line.published());
       }
     }
   }
 
+  private Comparison compare(PairEmbeddings candidate, AdapterWeights inUse, Sample sample) {
+    return Comparison.of(
+        candidate.scores(sample.groups()),
+        engine.embed(inUse, sample.prepared()).scores(sample.groups()));
+  }
+
   private void publish(
-      long step, AdapterWeights weights, Verdict verdict, Recall recall, Calibration calibration) {
-    String digest = weights.digest();
-    if (digest.equals(published)) {
+      long step, AdapterWeights weights, Verdict verdict, PairEmbeddings embedded, int[] groups) {
+    if (weights.digest().equals(line.published())) {
       return;
     }
-    versions++;
-    AdapterArtifact artifact =
-        new AdapterArtifact(weights, manifest(step, weights, verdict, recall, calibration));
-    keep(artifact);
-    published = digest;
+    AdapterManifest manifest =
+        manifest(
+            step, weights, verdict, embedded.recall(groups), embedded.calibration(groups));
+    line.pass(new AdapterArtifact(weights, manifest), !config.deterministic());
     figures.published++;
-    waiting.addLast(new Announced(epoch, versions, digest, step));
-    forget();
   }
 
   /** Lineage and figures of a candidate. */
   private AdapterManifest manifest(
-      long step, AdapterWeights weights, Verdict verdict, Recall recall, Calibration calibration) {
+      long step,
+      AdapterWeights weights,
+      Verdict verdict,
+      PairEmbeddings.Recall recall,
+      Calibration calibration) {
     SortedMap<String, Double> metrics = new TreeMap<>();
-    metrics.put("heldOut.pairs", (double) verdict.sample());
+    metrics.put("heldOut.pairs", (double) verdict.newest().sample());
     metrics.put("heldOut.recallTextToImage", recall.textToImage());
     metrics.put("heldOut.recallImageToText", recall.imageToText());
-    metrics.put("heldOut.recall", verdict.candidate());
-    metrics.put("heldOut.recallPublished", verdict.published());
+    metrics.put("heldOut.recall", verdict.newest().candidate());
+    metrics.put("heldOut.recallPublished", verdict.newest().published());
+    metrics.put("heldOut.better", (double) verdict.newest().wins());
+    metrics.put("heldOut.worse", (double) verdict.newest().losses());
+    metrics.put("history.pairs", (double) verdict.history().sample());
+    metrics.put("history.recall", verdict.history().candidate());
+    metrics.put("history.recallPublished", verdict.history().published());
+    metrics.put("history.forgot", verdict.forgot() ? 1.0 : 0.0);
     metrics.put("training.recallTextToImage", figures.last.recallT2i());
     metrics.put("training.recallImageToText", figures.last.recallI2t());
     metrics.put("training.lossContrastive", figures.last.lossContrastive());
@@ -306,8 +413,8 @@ final class ContinualTrainer implements AutoCloseable {
     return AdapterManifest.builder(weights, engine.baseDigest())
         .baseName(config.base().model())
         .stream(config.name())
-        .version(new AdapterManifest.Version(epoch, versions))
-        .parent(published.isEmpty() ? null : published)
+        .version(line.next())
+        .parent(line.published().isEmpty() ? null : line.published())
         .step(step)
         .pairs(ledger.entry(Fate.TRAINED).count())
         .offsets(highest)
@@ -320,97 +427,107 @@ final class ContinualTrainer implements AutoCloseable {
         .build();
   }
 
-  private void keep(AdapterArtifact artifact) {
-    kept.put(artifact.weights().digest(), new Kept(artifact, AdapterCodec.encode(artifact)));
-  }
+  // ---- orders
 
-  /** Drops adapters that nothing refers to any more. */
-  private void forget() {
-    kept.keySet()
-        .removeIf(
-            digest ->
-                !digest.equals(published)
-                    && !digest.equals(preDrift)
-                    && waiting.stream().noneMatch(version -> version.digest().equals(digest)));
-  }
-
-  private AdapterWeights weights(String digest) {
-    return kept.get(digest).artifact().weights();
-  }
-
-  /** Candidates that passed the gate and are not announced yet, oldest first. */
-  List<Announced> waiting() {
-    return List.copyOf(waiting);
-  }
-
-  AdapterArtifact artifact(String digest) {
-    return kept.get(digest).artifact();
-  }
-
-  /** Notes that the oldest waiting candidate has been announced. */
-  void announced() {
-    announced.addLast(waiting.removeFirst());
-    while (announced.size() > MOST_ANNOUNCED) {
-      announced.removeFirst();
-    }
-    forget();
-  }
-
-  /** Puts the last announced adapter back in line, unless it is not the one in use any more. */
-  void announceLastAgain() {
-    if (!announced.isEmpty() && announced.getLast().digest().equals(published)) {
-      waiting.addFirst(announced.removeLast());
+  /**
+   * Takes an order about the stream. Nothing is published, and nothing trained on, from the moment
+   * of a rollback; it is carried out at once if the adapter is at hand, otherwise {@link #order}
+   * names it until it has been read.
+   */
+  void obey(AdapterControl control) {
+    switch (control.action()) {
+      case ROLLBACK -> backTo(control.digest());
+      case RESUME -> {
+        if (control.digest() != null) {
+          // Started without state, the trainer may not have seen the rollback before this.
+          boolean superseded =
+              control.digest().equals(order)
+                  || control.digest().equals(line.published())
+                  || !line.isNotAfter(control.afterEpoch(), control.afterN());
+          if (!superseded) {
+            backTo(control.digest());
+          }
+          line.raiseAbove(control.afterEpoch(), control.afterN());
+        }
+        if (order.isEmpty()) {
+          paused = false;
+          LOG.info("Publishing resumed");
+        } else {
+          resumeAfterOrder = true;
+        }
+      }
     }
   }
 
-  /** Versions announced, oldest first, at most the newest thousand. */
-  List<Announced> history() {
-    return List.copyOf(announced);
+  private void backTo(String digest) {
+    paused = true;
+    resumeAfterOrder = false;
+    refusalsInRow = 0;
+    order = digest;
+    AdapterArtifact kept = line.artifact(digest);
+    if (kept != null || digest.equals(engine.baseDigest())) {
+      carryOut(digest, kept);
+    }
+  }
+
+  /** Digest of the adapter that an order waits for; empty: none does. */
+  String order() {
+    return order;
   }
 
   /**
-   * Goes back to an adapter and publishes nothing until {@link #resume}. Candidates of the line
-   * that is left are dropped.
+   * Goes back to an adapter that has been read. Candidates of the line that is left are dropped.
    *
+   * @param digest that was ordered; if it is not the one waited for any more nothing happens
    * @param artifact the adapter, or null for the state before the first step
    * @throws BadInputException if it does not fit this base or configuration; nothing is changed
    *     then
    */
-  void rollback(AdapterArtifact artifact) {
-    engine.trainer().load(artifact == null ? initial : artifact.weights(), true);
-    paused = true;
-    refusalsInRow = 0;
-    waiting.clear();
-    if (artifact == null) {
-      published = "";
-    } else {
-      keep(artifact);
-      published = artifact.weights().digest();
+  void carryOut(String digest, AdapterArtifact artifact) {
+    if (!digest.equals(order)) {
+      return;
     }
-    forget();
+    engine.trainer().load(artifact == null ? initial : artifact.weights(), true);
+    line.backTo(artifact);
+    ordered();
+    LOG.warn("Rolled back to {}; nothing is published until resume", digest);
   }
 
-  /** Lets the gate decide again. */
-  void resume() {
-    paused = false;
+  /** Gives up an order that cannot be carried out: training goes on as before. */
+  void refuseOrder(String digest) {
+    if (digest.equals(order)) {
+      paused = false;
+      ordered();
+    }
   }
+
+  private void ordered() {
+    order = "";
+    if (resumeAfterOrder) {
+      resumeAfterOrder = false;
+      paused = false;
+      LOG.info("Publishing resumed");
+    }
+  }
+
+  /**
+   * Goes on from the adapter that the stream announced last, where there is no state.
+   *
+   * @throws BadInputException if it does not fit this base or configuration
+   */
+  void adopt(AdapterArtifact artifact, long epoch, long n) {
+    engine.trainer().load(artifact.weights(), true);
+    line.adopt(artifact, epoch, n);
+  }
+
+  // ---- what it is at
 
   boolean paused() {
     return paused;
   }
 
-  /** Starts a new epoch of versions. */
-  void startEpoch(long next) {
-    epoch = next;
-    versions = 0;
-  }
-
-  long epoch() {
-    return epoch;
-  }
-
-  String publishedDigest() {
-    return published;
+  AdapterLine line() {
+    return line;
   }
 
   Ledger ledger() {
@@ -421,12 +538,19 @@ final class ContinualTrainer implements AutoCloseable {
     return figures;
   }
 
+  /** Pairs that wait for a step, those that are shown again too. */
   int pendingPairs() {
-    return batch.size();
+    return pending.pairs();
+  }
+
+  /** Event time of the oldest pair that waits; {@link Long#MAX_VALUE} if none does. */
+  long oldestPending() {
+    List<List<Member>> groups = pending.all();
+    return groups.isEmpty() ? Long.MAX_VALUE : groups.get(0).get(0).pair().eventTime();
   }
 
   int heldOutPairs() {
-    return heldOut.all().size();
+    return heldOut.size();
   }
 
   AdapterWeights weights() {
@@ -441,22 +565,29 @@ final class ContinualTrainer implements AutoCloseable {
     return engine.baseDigest();
   }
 
-  /** Writes everything; each part behind a flag, so that a form without one is a form. */
+  // ---- state
+
+  /** Writes everything. */
   void write(DataOutputStream out) throws IOException {
+    write(out, EnumSet.allOf(StatePart.class));
+  }
+
+  /** Writes some parts, each behind a flag that says whether it is there. */
+  void write(DataOutputStream out, Set<StatePart> parts) throws IOException {
     out.writeInt(STATE_MAGIC);
     out.writeInt(STATE_VERSION);
     out.writeUTF(engine.baseDigest());
     out.writeUTF(TrainingFingerprint.of(config));
     for (StatePart part : StatePart.values()) {
-      out.writeBoolean(hooks.keeps(part));
-      if (!hooks.keeps(part)) {
+      out.writeBoolean(parts.contains(part));
+      if (!parts.contains(part)) {
         continue;
       }
       switch (part) {
         case MODEL -> engine.trainer().writeState(out);
         case LEDGER -> writeLedger(out);
-        case BATCH -> writeBatch(out);
-        case HELD_OUT -> writePairs(out, List.copyOf(heldOut.all()));
+        case BATCH -> pending.write(out);
+        case HELD_OUT -> heldOut.write(out);
         case PUBLISHING -> writePublishing(out);
         case DRIFT -> drift.write(out);
       }
@@ -470,10 +601,16 @@ final class ContinualTrainer implements AutoCloseable {
    *     going on without one would look like going on
    */
   void read(DataInputStream in) throws IOException {
+    read(in, EnumSet.allOf(StatePart.class));
+  }
+
+  /** The same where only some parts need be there. */
+  void read(DataInputStream in, Set<StatePart> needed) throws IOException {
     if (in.readInt() != STATE_MAGIC) {
       throw new BadInputException("the trainer's state is not of this job; start without it");
     }
-    StateVersion.require("the trainer's state", in.readInt(), 1, STATE_VERSION);
+    int version = in.readInt();
+    StateVersion.require("the trainer's state", version, 1, STATE_VERSION);
     String base = in.readUTF();
     if (!base.equals(engine.baseDigest())) {
       throw new BadInputException(
@@ -492,28 +629,42 @@ final class ContinualTrainer implements AutoCloseable {
               + " moments");
     }
     for (StatePart part : StatePart.values()) {
-      if (!in.readBoolean()) {
-        if (hooks.keeps(part)) {
-          throw new BadInputException(
-              "the trainer's state is incomplete, it has no "
-                  + part
-                  + "; restore from another savepoint or checkpoint, or start without state under"
-                  + " another name");
-        }
-        continue;
-      }
-      switch (part) {
-        case MODEL -> engine.trainer().readState(in);
-        case LEDGER -> readLedger(in);
-        case BATCH -> readBatch(in);
-        case HELD_OUT -> readPairs(in).forEach(heldOut::add);
-        case PUBLISHING -> readPublishing(in);
-        case DRIFT -> drift.read(in);
+      if (in.readBoolean()) {
+        read(part, version, in);
+      } else if (needed.contains(part)) {
+        throw new BadInputException(
+            "the trainer's state is incomplete, it has no "
+                + part
+                + "; restore from another savepoint or checkpoint, or start without state under"
+                + " another name");
       }
     }
     if (!difference.isEmpty()) {
       LOG.warn("Optimizer moments cleared; settings changed: {}", difference);
       engine.trainer().load(engine.trainer().weights(), true);
+    }
+  }
+
+  private void read(StatePart part, int version, DataInputStream in) throws IOException {
+    switch (part) {
+      case MODEL -> engine.trainer().readState(in);
+      case LEDGER -> readLedger(in);
+      case BATCH -> {
+        if (version < 3) {
+          pending.readGroup(in);
+        } else {
+          pending.read(in);
+        }
+      }
+      case HELD_OUT -> {
+        if (version < 3) {
+          heldOut.readBefore3(in);
+        } else {
+          heldOut.read(in);
+        }
+      }
+      case PUBLISHING -> readPublishing(version, in);
+      case DRIFT -> drift.read(version, in);
     }
   }
 
@@ -534,101 +685,28 @@ final class ContinualTrainer implements AutoCloseable {
     }
   }
 
-  private void writeBatch(DataOutputStream out) throws IOException {
-    writePairs(out, batch.stream().map(Member::pair).toList());
-    for (Member member : batch) {
-      out.writeBoolean(member.fresh());
-    }
-  }
-
-  private void readBatch(DataInputStream in) throws IOException {
-    for (MinedPair pair : readPairs(in)) {
-      batch.add(new Member(pair, in.readBoolean(), engine.prepare(pair)));
-    }
-  }
-
   private void writePublishing(DataOutputStream out) throws IOException {
-    out.writeLong(epoch);
-    out.writeLong(versions);
     out.writeInt(refusalsInRow);
     out.writeBoolean(paused);
-    out.writeUTF(published);
-    out.writeUTF(preDrift);
-    out.writeInt(kept.size());
-    for (Kept adapter : kept.values()) {
-      out.writeInt(adapter.members().size());
-      for (Map.Entry<String, byte[]> member : adapter.members().entrySet()) {
-        out.writeUTF(member.getKey());
-        out.writeInt(member.getValue().length);
-        out.write(member.getValue());
-      }
-    }
-    writeVersions(out, waiting);
-    writeVersions(out, announced);
+    out.writeUTF(order);
+    out.writeBoolean(resumeAfterOrder);
+    line.write(out);
   }
 
-  private void readPublishing(DataInputStream in) throws IOException {
-    epoch = in.readLong();
-    versions = in.readLong();
+  private void readPublishing(int version, DataInputStream in) throws IOException {
+    if (version < 3) {
+      long epoch = in.readLong();
+      long versions = in.readLong();
+      refusalsInRow = in.readInt();
+      paused = in.readBoolean();
+      line.readBefore3(in, epoch, versions);
+      return;
+    }
     refusalsInRow = in.readInt();
     paused = in.readBoolean();
-    published = in.readUTF();
-    preDrift = in.readUTF();
-    int adapters = in.readInt();
-    for (int i = 0; i < adapters; i++) {
-      SortedMap<String, byte[]> members = new TreeMap<>();
-      int count = in.readInt();
-      for (int m = 0; m < count; m++) {
-        String path = in.readUTF();
-        byte[] content = new byte[in.readInt()];
-        in.readFully(content);
-        members.put(path, content);
-      }
-      AdapterArtifact artifact = AdapterCodec.decode(members::get);
-      kept.put(artifact.weights().digest(), new Kept(artifact, members));
-    }
-    readVersions(in, waiting);
-    readVersions(in, announced);
-  }
-
-  private static void writeVersions(DataOutputStream out, Deque<Announced> versions)
-      throws IOException {
-    out.writeInt(versions.size());
-    for (Announced version : versions) {
-      out.writeLong(version.epoch());
-      out.writeLong(version.n());
-      out.writeUTF(version.digest());
-      out.writeLong(version.step());
-    }
-  }
-
-  private static void readVersions(DataInputStream in, Deque<Announced> versions)
-      throws IOException {
-    int count = in.readInt();
-    for (int i = 0; i < count; i++) {
-      versions.addLast(new Announced(in.readLong(), in.readLong(), in.readUTF(), in.readLong()));
-    }
-  }
-
-  private static void writePairs(DataOutputStream out, List<MinedPair> pairs) throws IOException {
-    StreamTypes.PairSerializer serializer = new StreamTypes.PairSerializer();
-    out.writeInt(pairs.size());
-    DataOutputViewStreamWrapper view = new DataOutputViewStreamWrapper(out);
-    for (MinedPair pair : pairs) {
-      serializer.serialize(pair, view);
-    }
-    view.flush();
-  }
-
-  private static List<MinedPair> readPairs(DataInputStream in) throws IOException {
-    StreamTypes.PairSerializer serializer = new StreamTypes.PairSerializer();
-    DataInputViewStreamWrapper view = new DataInputViewStreamWrapper(in);
-    int count = in.readInt();
-    List<MinedPair> pairs = new ArrayList<>(count);
-    for (int i = 0; i < count; i++) {
-      pairs.add(serializer.deserialize(view));
-    }
-    return pairs;
+    order = in.readUTF();
+    resumeAfterOrder = in.readBoolean();
+    line.read(in);
   }
 
   @Override

@@ -9,9 +9,11 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * Watches two signals of each step for a fall: test-then-train recall, and how much the batch's
- * pictures resemble the running mean of pictures (by their mining embeddings). A rise is no event:
- * that is learning. Not thread-safe.
+ * Watches two signals of each step for a fall: test-then-train recall of new pairs among those of
+ * other groups, which mining does not make harder, and how much the batch's new pictures resemble
+ * the running mean of pictures (by their mining embeddings). A rise is no event: that is learning.
+ * While a response lasts, which changes what is watched, nothing is: the windows begin again after
+ * it. Not thread-safe.
  */
 final class DriftMonitor {
   /** Weight of a new batch in the running mean of embeddings. */
@@ -39,19 +41,22 @@ final class DriftMonitor {
    * Takes a step's figures.
    *
    * @param trained pairs trained by then
-   * @param meanRecall test-then-train, NaN if the batch had none
+   * @param apart test-then-train recall among other groups, NaN if the batch had none
    * @param pairs new pairs of the batch
    * @return an event if a change became certain, else null
    */
-  DriftEvent observe(long step, long trained, double meanRecall, List<MinedPair> pairs) {
+  DriftEvent observe(long step, long trained, double apart, List<MinedPair> pairs) {
     if (!settings.enabled()) {
       return null;
     }
-    DriftEvent event = null;
-    if (Double.isFinite(meanRecall)) {
-      event = fall(step, trained, "recall", recall.add(meanRecall));
-    }
     double likeness = likeness(pairs);
+    if (adapting(step)) {
+      return null;
+    }
+    DriftEvent event = null;
+    if (Double.isFinite(apart)) {
+      event = fall(step, trained, "recall", recall.add(apart));
+    }
     if (Double.isFinite(likeness)) {
       DriftEvent other = fall(step, trained, "embedding", embedding.add(likeness));
       event = event == null ? other : event;
@@ -62,6 +67,10 @@ final class DriftMonitor {
         events.remove(0);
       }
       adaptUntil = step + settings.steps();
+      if (settings.response() == FineTuneConfig.Response.ADAPT) {
+        recall.clear();
+        embedding.clear();
+      }
     }
     return event;
   }
@@ -152,8 +161,14 @@ final class DriftMonitor {
     }
   }
 
-  void read(DataInput in) throws IOException {
+  /**
+   * @param version of the state; before 3 the recall was another, and its window is left
+   */
+  void read(int version, DataInput in) throws IOException {
     recall.read(in);
+    if (version < 3) {
+      recall.clear();
+    }
     embedding.read(in);
     adaptUntil = in.readLong();
     mean = new double[in.readInt()];

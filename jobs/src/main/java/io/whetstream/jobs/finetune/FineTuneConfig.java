@@ -24,11 +24,14 @@ import java.util.List;
  *     names; two jobs never share one
  * @param deterministic the adapter after a fault has the same bytes as without one: one partition,
  *     parallelism 1, images inside the records, watermarks per record, no flush by processing time
+ * @param startFresh a start without state begins with initial weights although the stream has
+ *     announced adapters; otherwise it goes on from the newest of them, or refuses
  * @param images images of pairs by URI
  */
 public record FineTuneConfig(
     String name,
     boolean deterministic,
+    boolean startFresh,
     KafkaSettings kafka,
     RegistrySettings registry,
     BaseSettings base,
@@ -144,7 +147,7 @@ public record FineTuneConfig(
   /**
    * The optimizer step; METHOD.md has the formulas.
    *
-   * @param globalBatch pairs of one optimizer step
+   * @param globalBatch pairs of one optimizer step at most: as many whole groups as fit in
    * @param chunk pairs per forward pass at most, same gradient; 0: the whole batch
    * @param seed of everything that is drawn at random
    * @param contrastiveWeight of the contrastive loss on short captions
@@ -166,6 +169,8 @@ public record FineTuneConfig(
    * @param totalSteps end of the cosine; ignored by {@code CONSTANT}
    * @param resetOptimizer go on from state written under other training settings, with the
    *     optimizer's moments cleared; otherwise such state is refused
+   * @param whenBehind what to do when the stream is faster than the trainer
+   * @param maxLag pairs that wait for a step at most, unless {@code WAIT}; more are shed
    */
   public record Training(
       int globalBatch,
@@ -188,9 +193,14 @@ public record FineTuneConfig(
       int warmupSteps,
       TrainingConfig.Schedule schedule,
       long totalSteps,
-      boolean resetOptimizer)
+      boolean resetOptimizer,
+      WhenBehind whenBehind,
+      int maxLag)
       implements Serializable {
     public Training {
+      Checks.that(
+          maxLag >= globalBatch,
+          "training.maxLag must be at least training.globalBatch (" + globalBatch + ")");
       Checks.within("training.globalBatch", globalBatch, 2, 1 << 20);
       Checks.atLeast("training.chunk", chunk, 0);
     }
@@ -220,24 +230,39 @@ public record FineTuneConfig(
           optimizer.warmupSteps(),
           optimizer.schedule(),
           optimizer.totalSteps(),
-          false);
+          false,
+          WhenBehind.WAIT,
+          4096);
     }
+  }
+
+  /** What becomes of pairs that come faster than they can be trained on. */
+  public enum WhenBehind {
+    /** They stay in Kafka: each is trained on, however late. */
+    WAIT,
+    /** Of groups drawn at random the easiest is shed. */
+    SAMPLE,
+    /** Of the older half of the groups the easiest is shed. */
+    NEWEST
   }
 
   /**
    * Pairs that are never trained on.
    *
-   * @param share of all pairs, by a hash of the id
-   * @param size of the rolling set that the gate measures on: the newest so many
+   * @param share of all pairs, by the picture's digest: a picture posted again has the same fate
+   * @param size of the rolling set that the gate measures on: the newest so many. All are compared
+   *     with all at each decision
+   * @param history size of a uniform sample of all pairs ever held out, by which forgetting shows
    */
-  public record HeldOut(double share, int size) implements Serializable {
+  public record HeldOut(double share, int size, int history) implements Serializable {
     public HeldOut {
       Checks.within("heldOut.share", share, 0, 0.5);
-      Checks.within("heldOut.size", size, 2, 100_000);
+      Checks.within("heldOut.size", size, 2, 16_384);
+      Checks.within("heldOut.history", history, 0, 16_384);
     }
 
     static HeldOut defaults() {
-      return new HeldOut(0.05, 256);
+      return new HeldOut(0.05, 256, 256);
     }
   }
 
@@ -264,22 +289,40 @@ public record FineTuneConfig(
    * What a candidate must show on the held-out set. Recall is the mean of both directions' R@1.
    *
    * @param minRecall value threshold
-   * @param minChange change threshold: candidate minus published at least this; 0: not worse
+   * @param minChange change threshold: candidate minus published at least this, beyond chance
+   * @param error probability, at most, that a candidate is published whose change is not above the
+   *     threshold, and that one is refused whose change is not below it
+   * @param forgetting what becomes of a candidate that has lost some of the past
    * @param minSample held-out pairs below which there is no verdict
    * @param maxRefusals in a row, after which training returns to the published adapter
    */
-  public record Gate(double minRecall, double minChange, int minSample, int maxRefusals)
+  public record Gate(
+      double minRecall,
+      double minChange,
+      double error,
+      Forgetting forgetting,
+      int minSample,
+      int maxRefusals)
       implements Serializable {
     public Gate {
       Checks.within("gate.minRecall", minRecall, 0, 1);
       Checks.within("gate.minChange", minChange, -1, 1);
+      Checks.within("gate.error", error, 1e-6, 0.5);
       Checks.atLeast("gate.minSample", minSample, 2);
       Checks.atLeast("gate.maxRefusals", maxRefusals, 1);
     }
 
     static Gate defaults() {
-      return new Gate(0, 0, 32, 5);
+      return new Gate(0, 0, 0.05, Forgetting.REPORT, 32, 5);
     }
+  }
+
+  /** What becomes of a candidate that answers the past worse than the adapter in use, beyond chance. */
+  public enum Forgetting {
+    /** Its manifest and the log say so. */
+    REPORT,
+    /** It is refused. */
+    REFUSE
   }
 
   /** What follows a detected change of the distribution. */
@@ -346,6 +389,10 @@ public record FineTuneConfig(
         "name must be of letters, digits, dot, dash and underscore, not '" + name + "'");
     if (deterministic) {
       Checks.that(
+          training.whenBehind() == WhenBehind.WAIT,
+          "training.whenBehind must be WAIT with deterministic: true, not "
+              + training.whenBehind());
+      Checks.that(
           !images.allowed(),
           "images.roots and images.hosts must be empty with deterministic: true: what lies at a URI"
               + " may change");
@@ -373,6 +420,7 @@ public record FineTuneConfig(
   public static FineTuneConfig defaults() {
     return new FineTuneConfig(
         "default",
+        false,
         false,
         KafkaSettings.defaults(),
         RegistrySettings.defaults(),

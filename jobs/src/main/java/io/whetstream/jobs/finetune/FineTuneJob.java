@@ -14,8 +14,13 @@ import io.whetstream.connectors.types.Read;
 import io.whetstream.jobs.config.ConfigLoader;
 import io.whetstream.model.BadInputException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.CompletionException;
 import org.apache.flink.api.common.operators.SlotSharingGroup;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.configuration.CheckpointingOptions;
@@ -30,7 +35,10 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.Table;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.TopicPartition;
 
 /**
  * The fine-tune job: pairs from Kafka become an adapter, continually and exactly once.
@@ -47,6 +55,9 @@ import org.apache.kafka.common.KafkaException;
  * cluster's.
  */
 public final class FineTuneJob {
+  /** How long a barrier stands behind data before it overtakes it, in deterministic mode. */
+  private static final Duration OVERTAKE_AFTER = Duration.ofSeconds(30);
+
   private FineTuneJob() {}
 
   /**
@@ -112,6 +123,7 @@ public final class FineTuneJob {
               topics.adapters(),
               topics.adaptersControl()));
       Topics.requireTransactionTimeout(admin, config.kafka().transactionTimeout());
+      inheritOffsets(admin, config);
       if (config.deterministic()) {
         int partitions =
             admin
@@ -198,11 +210,12 @@ public final class FineTuneJob {
         .uid("mining-embedder")
         .setParallelism(config.prepare().parallelism())
         .keyBy(MinedPair::bucket, Types.INT)
-        .process(
-            new HardNegativeMiner(
-                config.mining(), config.heldOut().share(), config.deterministic()))
-        .returns(StreamTypes.GROUP)
-        .name("hard-negative miner")
+        .transform(
+            "hard-negative miner",
+            StreamTypes.GROUP,
+            new MinerOperator(
+                new HardNegativeMiner(
+                    config.mining(), config.heldOut().share(), config.deterministic())))
         .uid("hard-negative-miner")
         .setParallelism(config.mining().parallelism())
         .connect(
@@ -320,15 +333,58 @@ public final class FineTuneJob {
   /** Under which its sources commit offsets. */
   static String group(FineTuneConfig config) {
     return config.kafka().groupId().isEmpty()
-        ? "whetstream-finetune-" + config.name()
+        ? "whetstream-finetune-" + stream(config)
         : config.kafka().groupId();
+  }
+
+  /** Streams of one name behind different prefixes are different streams. */
+  private static String stream(FineTuneConfig config) {
+    return config.kafka().topicPrefix() + config.name();
+  }
+
+  /** Offsets that releases without the prefix in the group's name have committed go on. */
+  private static void inheritOffsets(Admin admin, FineTuneConfig config) {
+    String before = "whetstream-finetune-" + config.name();
+    if (group(config).equals(before) || !config.kafka().groupId().isEmpty()) {
+      return;
+    }
+    Topics topics = new Topics(config.kafka().topicPrefix());
+    if (!committed(admin, group(config), topics).isEmpty()) {
+      return;
+    }
+    Map<TopicPartition, OffsetAndMetadata> old = committed(admin, before, topics);
+    if (!old.isEmpty()) {
+      await(admin.alterConsumerGroupOffsets(group(config), old).all());
+    }
+  }
+
+  private static Map<TopicPartition, OffsetAndMetadata> committed(
+      Admin admin, String group, Topics topics) {
+    Map<TopicPartition, OffsetAndMetadata> all =
+        await(admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata());
+    Map<TopicPartition, OffsetAndMetadata> own = new HashMap<>(all);
+    own.values().removeIf(Objects::isNull);
+    own.keySet()
+        .removeIf(
+            partition ->
+                !partition.topic().equals(topics.pairs())
+                    && !partition.topic().equals(topics.adaptersControl()));
+    return own;
+  }
+
+  private static <T> T await(KafkaFuture<T> answer) {
+    try {
+      return answer.toCompletionStage().toCompletableFuture().join();
+    } catch (CompletionException e) {
+      throw e.getCause() instanceof KafkaException kafka ? kafka : new KafkaException(e.getCause());
+    }
   }
 
   private static SinkOptions exactlyOnce(FineTuneConfig config, String sink) {
     return new SinkOptions(
         config.kafka().connection(),
         DeliveryGuarantee.EXACTLY_ONCE,
-        "whetstream-finetune-" + config.name() + "-" + sink,
+        "whetstream-finetune-" + stream(config) + "-" + sink,
         config.kafka().transactionTimeout());
   }
 
@@ -346,7 +402,15 @@ public final class FineTuneJob {
   private static void configure(StreamExecutionEnvironment env, FineTuneConfig config) {
     Configuration flink = new Configuration();
     flink.set(PipelineOptions.GENERIC_TYPES, false);
-    flink.set(StateBackendOptions.STATE_BACKEND, "rocksdb");
+    if (env.getConfiguration().getOptional(StateBackendOptions.STATE_BACKEND).isEmpty()) {
+      flink.set(StateBackendOptions.STATE_BACKEND, "rocksdb");
+      flink.set(CheckpointingOptions.INCREMENTAL_CHECKPOINTS, true);
+    }
+    if (config.deterministic()) {
+      // Training may wait for the registry, and the input with it: barriers then overtake it.
+      flink.set(CheckpointingOptions.ENABLE_UNALIGNED, true);
+      flink.set(CheckpointingOptions.ALIGNED_CHECKPOINT_TIMEOUT, OVERTAKE_AFTER);
+    }
     if (!config.checkpoint().directory().isEmpty()) {
       flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, config.checkpoint().flinkDirectory());
     }

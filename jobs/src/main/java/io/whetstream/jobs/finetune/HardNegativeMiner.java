@@ -7,6 +7,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BooleanSupplier;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.MapStateDescriptor;
@@ -40,12 +41,20 @@ import org.apache.flink.util.Collector;
  * are also held on the heap, written through, and in what they leave of {@code mining.cache} the
  * youngest pending payloads; what is evicted, or lost with the process, is read again. So the cache
  * changes time, never results.
+ *
+ * <p>Silence is that there is no input to take; where output is blocked there may be. A timer that
+ * finds output blocked comes again later instead of waiting, so that a checkpoint need not wait
+ * with it. In deterministic mode all is a function of the records: there what event time closes is
+ * emitted at once.
  */
 final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, PairGroup> {
   private static final long serialVersionUID = 1L;
 
   /** In place of an anchor's position: whichever has the nearest neighbours. */
   private static final int TIGHTEST = -1;
+
+  /** After how many milliseconds a timer that found output blocked comes again. */
+  private static final long RETRY = 100;
 
   private final MiningSettings settings;
   private final double heldOutShare;
@@ -61,6 +70,11 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
   private transient PayloadRing payloads;
   private transient long cachedBytes;
   private transient long lastArrival;
+  private transient BooleanSupplier inputWaits;
+  private transient BooleanSupplier outputFree;
+
+  /** Ids that wait in all buckets of this subtask. */
+  private transient IdSum waitingIds;
 
   private transient Counter groups;
   private transient Counter incomplete;
@@ -118,6 +132,9 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
             .getMapState(new MapStateDescriptor<>("past-sketches", Types.LONG, StreamTypes.SKETCH));
     buckets =
         getRuntimeContext().getState(new ValueStateDescriptor<>("bucket", StreamTypes.BUCKET));
+    inputWaits = () -> false;
+    outputFree = () -> true;
+    waitingIds = IdSum.NONE;
     cache = new LinkedHashMap<>(64, 0.75f, true);
     payloads = new PayloadRing();
     MetricGroup metrics = getRuntimeContext().getMetricGroup().addGroup("miner");
@@ -128,13 +145,48 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     cacheMisses = metrics.counter("cacheMisses");
     metrics.gauge("cachedBytes", () -> cachedBytes + payloads.bytes());
     metrics.gauge("cachedPendingPairs", () -> waiting);
+    metrics.gauge("waitingPairs", () -> waitingIds.count());
+  }
+
+  /**
+   * Tells what the task knows.
+   *
+   * @param input whether a record could be taken now
+   * @param output whether one could be emitted now without waiting
+   */
+  void watch(BooleanSupplier input, BooleanSupplier output) {
+    inputWaits = input;
+    outputFree = output;
+  }
+
+  /** Counts what the current key's bucket holds, after a restore. */
+  void recount() throws Exception {
+    BucketState state = withIds(buckets.value());
+    buckets.update(state);
+    waitingIds = waitingIds.plus(state.waiting());
+  }
+
+  private BucketState withIds(BucketState state) throws Exception {
+    if (state.waiting() != null) {
+      return state;
+    }
+    IdSum ids = IdSum.NONE;
+    for (MinedPair pair : pending.values()) {
+      ids = ids.plus(IdSum.of(pair.id()));
+    }
+    return state.withWaiting(ids);
+  }
+
+  /** Ids of the pairs that have come and not left. */
+  IdSum waitingIds() {
+    return waitingIds;
   }
 
   @Override
   public void processElement(MinedPair pair, Context context, Collector<PairGroup> out)
       throws Exception {
     lastArrival = context.timerService().currentProcessingTime();
-    if (PairIds.heldOut(pair.id(), heldOutShare)) {
+    if (PairIds.heldOut(pair.imageDigest(), heldOutShare)) {
       out.collect(new PairGroup(List.of(pair), 1));
       return;
     }
@@ -149,11 +201,13 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     bucket.pending.add(sketch);
     cachedBytes += bucket.pending.heap();
     waiting++;
-    bucket.state = bucket.state.arrived();
+    IdSum id = IdSum.of(pair.id());
+    bucket.state = bucket.state.arrived(id);
+    waitingIds = waitingIds.plus(id);
     while (bucket.pending.size() >= settings.candidates()) {
       closeNext(key, bucket, out);
     }
-    watch(bucket, sketch.deadline(), context);
+    watch(bucket, sketch.deadline(), false, context);
     buckets.update(bucket.state);
     evictExcept(key);
   }
@@ -163,19 +217,20 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       throws Exception {
     int key = context.getCurrentKey();
     Bucket bucket = bucket(key);
+    boolean blocked = false;
     switch (context.timeDomain()) {
       case EVENT_TIME -> {
         bucket.state = bucket.state.withTimer(Long.MIN_VALUE);
-        for (int due = bucket.pending.mostUrgent();
-            due >= 0 && bucket.pending.get(due).deadline() <= timestamp;
-            due = bucket.pending.mostUrgent()) {
-          close(key, bucket, due, out);
-        }
+        blocked = closeDue(key, bucket, timestamp, out);
       }
       case PROCESSING_TIME -> {
         bucket.state = bucket.state.withWatched(false);
-        if (timestamp - lastArrival >= settings.idleFlush().toMillis()) {
-          while (!bucket.pending.isEmpty()) {
+        blocked = closeDue(key, bucket, context.timerService().currentWatermark(), out);
+        if (!settings.idleFlush().isZero() && (inputWaits.getAsBoolean() || !free())) {
+          // Not silence: that begins when there is nothing to take and nothing is held up.
+          lastArrival = timestamp;
+        } else if (isSilent(timestamp)) {
+          while (!bucket.pending.isEmpty() && free()) {
             closeNext(key, bucket, out);
           }
         }
@@ -183,10 +238,33 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     }
     int urgent = bucket.pending.mostUrgent();
     if (urgent >= 0) {
-      watch(bucket, bucket.pending.get(urgent).deadline(), context);
+      watch(bucket, bucket.pending.get(urgent).deadline(), blocked, context);
     }
     buckets.update(bucket.state);
     evictExcept(key);
+  }
+
+  /** Closes groups whose time has come as long as output is free; says whether any is left. */
+  private boolean closeDue(int key, Bucket bucket, long time, Collector<PairGroup> out)
+      throws Exception {
+    for (int due = bucket.pending.mostUrgent();
+        due >= 0 && bucket.pending.get(due).deadline() <= time;
+        due = bucket.pending.mostUrgent()) {
+      if (!free()) {
+        return true;
+      }
+      close(key, bucket, due, out);
+    }
+    return false;
+  }
+
+  private boolean free() {
+    return deterministic || outputFree.getAsBoolean();
+  }
+
+  private boolean isSilent(long now) {
+    long idle = settings.idleFlush().toMillis();
+    return idle > 0 && now - lastArrival >= idle;
   }
 
   private byte[] words(MinedPair pair) {
@@ -207,10 +285,22 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     return Math.floorDiv(due + count - 1 - key, count) * count + key;
   }
 
-  /** Keeps one timer of each kind outstanding while pairs wait. */
-  private void watch(Bucket bucket, long due, Context context) {
+  /**
+   * Keeps one timer of each kind outstanding while pairs wait.
+   *
+   * @param blocked whether what is due could not leave: the next attempt is by processing time
+   */
+  private void watch(Bucket bucket, long due, boolean blocked, Context context) {
     long timer = bucket.state.timer();
     if (bucket.pending.isEmpty()) {
+      return;
+    }
+    if (blocked) {
+      if (!bucket.state.watched()) {
+        long now = context.timerService().currentProcessingTime();
+        context.timerService().registerProcessingTimeTimer(now + RETRY);
+        bucket.state = bucket.state.withWatched(true);
+      }
       return;
     }
     if (timer == Long.MIN_VALUE || due < timer) {
@@ -244,9 +334,12 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     List<Sketch> shown = past(key, group, bucket, members, again);
 
     List<MinedPair> pairs = new ArrayList<>(members.size() + shown.size());
+    IdSum leaving = IdSum.NONE;
     for (Sketch member : members) {
       MinedPair held = payloads.take(key, member.number());
-      pairs.add(held != null ? held : pending.get(member.number()));
+      MinedPair pair = held != null ? held : pending.get(member.number());
+      pairs.add(pair);
+      leaving = leaving.plus(IdSum.of(pair.id()));
       pending.remove(member.number());
       pendingSketches.remove(member.number());
     }
@@ -262,7 +355,8 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
         remember(key, bucket, members.get(i), pairs.get(i));
       }
     }
-    bucket.state = bucket.state.closed();
+    bucket.state = bucket.state.closed(leaving);
+    waitingIds = waitingIds.minus(leaving);
     groups.inc();
     replayed.inc(shown.size());
     if (pairs.size() < settings.groupSize()) {
@@ -412,7 +506,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     cacheMisses.inc();
     bucket = new Bucket(settings);
     BucketState state = buckets.value();
-    bucket.state = state == null ? BucketState.EMPTY : state;
+    bucket.state = state == null ? BucketState.EMPTY : withIds(state);
     if (state != null) {
       sorted(pendingSketches).forEach(bucket.pending::add);
       bucket.past.addAll(sorted(pastSketches));

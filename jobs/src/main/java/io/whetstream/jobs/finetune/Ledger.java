@@ -9,90 +9,82 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * What became of every pair, as a count and the sum modulo 2^128 of the ids' hashes. Sums do not
- * depend on order, so a set of ids can be proven to be exactly the one that was accepted: a pair
- * lost, doubled or swapped changes them. Not thread-safe.
+ * What became of every pair that reached the trainer, as {@link IdSum}s. What waits in buckets
+ * before it is in {@link BucketState}: at a checkpoint both together are all that was accepted. Not
+ * thread-safe.
  */
 final class Ledger {
-  /** A pair is in exactly one of the first four; appearances again are counted apart. */
+  /**
+   * A pair is in exactly one of these; only appearances again are counted apart. Written in this
+   * order.
+   */
   enum Fate {
     TRAINED,
     HELD_OUT,
     SKIPPED,
     PENDING,
-    REPLAYED
+    REPLAYED,
+    /** Not trained on because the stream was faster than the trainer. */
+    SHED
   }
 
   /**
    * @param count of pairs
    * @param sum of hashes, 32 hexadecimal digits
    */
-  record Entry(long count, String sum) {}
-
-  private final Map<Fate, Sum> sums = new EnumMap<>(Fate.class);
-
-  private static final class Sum {
-    private long count;
-    private long high;
-    private long low;
-
-    void add(PairIds.Hash hash) {
-      long before = low;
-      low += hash.low();
-      high += hash.high() + (Long.compareUnsigned(low, before) < 0 ? 1 : 0);
-      count++;
-    }
-
-    void subtract(PairIds.Hash hash) {
-      long before = low;
-      low -= hash.low();
-      high -= hash.high() + (Long.compareUnsigned(low, before) > 0 ? 1 : 0);
-      count--;
-    }
-
-    void add(Sum other) {
-      add(new PairIds.Hash(other.high, other.low));
-      count += other.count - 1;
+  record Entry(long count, String sum) {
+    static Entry of(IdSum sum) {
+      return new Entry(sum.count(), sum.hex());
     }
   }
 
+  private final Map<Fate, IdSum> sums = new EnumMap<>(Fate.class);
+
   Ledger() {
     for (Fate fate : Fate.values()) {
-      sums.put(fate, new Sum());
+      sums.put(fate, IdSum.NONE);
     }
   }
 
   void add(Fate fate, String id) {
-    sums.get(fate).add(PairIds.hash(id));
+    sums.merge(fate, IdSum.of(id), IdSum::plus);
   }
 
   void move(Fate from, Fate to, String id) {
-    PairIds.Hash hash = PairIds.hash(id);
-    sums.get(from).subtract(hash);
-    sums.get(to).add(hash);
+    IdSum one = IdSum.of(id);
+    sums.merge(from, one, IdSum::minus);
+    sums.merge(to, one, IdSum::plus);
   }
 
   Entry entry(Fate fate) {
-    Sum sum = sums.get(fate);
-    return new Entry(sum.count, "%016x%016x".formatted(sum.high, sum.low));
+    return Entry.of(sums.get(fate));
   }
 
-  /** All accepted pairs: trained, held out, skipped and pending together. */
+  /** All accepted pairs that have reached the trainer: all fates but the replayed together. */
   Entry accepted() {
-    Ledger total = new Ledger();
-    for (Fate fate : Fate.values()) {
-      if (fate != Fate.REPLAYED) {
-        total.sums.get(Fate.PENDING).add(sums.get(fate));
-      }
+    return Entry.of(total());
+  }
+
+  /** The same with those that wait in buckets. */
+  Entry accepted(IdSum inBuckets) {
+    return Entry.of(total().plus(inBuckets));
+  }
+
+  private IdSum total() {
+    IdSum total = IdSum.NONE;
+    for (Map.Entry<Fate, IdSum> each : sums.entrySet()) {
+      total = each.getKey() == Fate.REPLAYED ? total : total.plus(each.getValue());
     }
-    return total.entry(Fate.PENDING);
+    return total;
   }
 
   /** The entry that exactly these ids would make. */
   static Entry of(Iterable<String> ids) {
-    Ledger ledger = new Ledger();
-    ids.forEach(id -> ledger.add(Fate.TRAINED, id));
-    return ledger.entry(Fate.TRAINED);
+    IdSum sum = IdSum.NONE;
+    for (String id : ids) {
+      sum = sum.plus(IdSum.of(id));
+    }
+    return Entry.of(sum);
   }
 
   /** For manifests and logs: count and sum by fate, lower case. */
@@ -106,20 +98,16 @@ final class Ledger {
 
   void write(DataOutput out) throws IOException {
     out.writeInt(sums.size());
-    for (Sum sum : sums.values()) {
-      out.writeLong(sum.count);
-      out.writeLong(sum.high);
-      out.writeLong(sum.low);
+    for (IdSum sum : sums.values()) {
+      sum.write(out);
     }
   }
 
+  /** An earlier release knew fewer fates. */
   void read(DataInput in) throws IOException {
     int written = in.readInt();
     for (int i = 0; i < written; i++) {
-      Sum sum = sums.get(Fate.values()[i]);
-      sum.count = in.readLong();
-      sum.high = in.readLong();
-      sum.low = in.readLong();
+      sums.put(Fate.values()[i], IdSum.read(in));
     }
   }
 }

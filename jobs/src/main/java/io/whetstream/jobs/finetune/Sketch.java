@@ -44,6 +44,12 @@ record Sketch(
         pair.bytes());
   }
 
+  /** Cosine of two mining embeddings; 0 where one is empty. */
+  static double cosine(byte[] one, byte[] other) {
+    double norms = (double) norm(one) * norm(other);
+    return norms == 0 || one.length != other.length ? 0 : dot(one, other) / norms;
+  }
+
   /** Cosine of two pairs' mining embeddings; 0 where one has none. */
   double cosine(Sketch other) {
     return cosine(other, dot(vector, other.vector));

@@ -256,7 +256,7 @@ final class StreamTypes {
     private static final long serialVersionUID = 1L;
 
     BucketSerializer() {
-      super(1);
+      super(2);
     }
 
     @Override
@@ -266,12 +266,18 @@ final class StreamTypes {
       out.writeLong(state.retired());
       out.writeLong(state.timer());
       out.writeBoolean(state.watched());
+      state.waiting().write(out);
     }
 
     @Override
     BucketState read(int version, DataInputView in) throws IOException {
       return new BucketState(
-          in.readLong(), in.readLong(), in.readLong(), in.readLong(), in.readBoolean());
+          in.readLong(),
+          in.readLong(),
+          in.readLong(),
+          in.readLong(),
+          in.readBoolean(),
+          version < 2 ? null : IdSum.read(in));
     }
 
     @Override

@@ -25,14 +25,9 @@ interface TrainerHooks extends Serializable {
   /** The checkpoint is complete. */
   default void afterCheckpoint(long checkpoint) {}
 
-  /** A candidate is about to be written, on the writer's thread. */
+  /** A candidate is about to be written, on the registry's thread. */
   default void beforeWrite(String digest) {}
 
   /** All pairs have been taken and all candidates announced. */
   default void atEnd(ContinualTrainer trainer) {}
-
-  /** A part of the state may be left out, to see that its absence is noticed. */
-  default boolean keeps(StatePart part) {
-    return true;
-  }
 }

@@ -57,9 +57,11 @@ final class TrainingFingerprint {
             new Settings(config.adapter(), config.training(), config.heldOut().share()))
         .forEach(values::put);
     values.put("heldOut.share", values.remove("heldOutShare"));
-    // Neither of two changes what a step computes.
+    // None of these changes what a step computes.
     values.remove("training.chunk");
     values.remove("training.resetOptimizer");
+    values.remove("training.whenBehind");
+    values.remove("training.maxLag");
     // The trainer's own state tells whether the prompts are other ones; most are the same in both.
     values.remove("adapter.promptEncoding");
     return values;

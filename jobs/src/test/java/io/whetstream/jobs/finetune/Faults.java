@@ -16,7 +16,7 @@ import java.util.concurrent.ConcurrentHashMap;
  * Lets a run fail at chosen places and keeps what it did. Hooks travel through serialization into
  * the cluster of the same process, so what they share is looked up by the run's name.
  */
-record Faults(String run, Place place, StatePart missing) implements TrainerHooks {
+record Faults(String run, Place place) implements TrainerHooks {
   private static final long serialVersionUID = 1L;
   private static final Map<String, Record> RECORDS = new ConcurrentHashMap<>();
 
@@ -139,7 +139,7 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
   }
 
   static Faults of(String run, Place place) {
-    return new Faults(run, place, null);
+    return new Faults(run, place);
   }
 
   Record record() {
@@ -205,7 +205,7 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
     synchronized (record) {
       record.stepOfSnapshot.put(checkpoint, trainer.stepNumber());
       record.historyOfSnapshot.put(
-          checkpoint, trainer.history().stream().map(ContinualTrainer.Announced::digest).toList());
+          checkpoint, trainer.line().history().stream().map(AdapterLine.Version::digest).toList());
       record.snapshotStep = trainer.stepNumber();
       record.paused = trainer.paused();
     }
@@ -233,10 +233,5 @@ record Faults(String run, Place place, StatePart missing) implements TrainerHook
     synchronized (record) {
       record.outcome = Outcome.of(trainer);
     }
-  }
-
-  @Override
-  public boolean keeps(StatePart part) {
-    return part != missing;
   }
 }

@@ -17,13 +17,13 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Collectors;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.state.StateBackend;
 import org.apache.flink.runtime.state.hashmap.HashMapStateBackend;
 import org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend;
-import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Test;
 
@@ -33,6 +33,7 @@ class HardNegativeMinerTest {
   /** The operator on RocksDB. */
   private static final class Miner implements AutoCloseable {
     private final KeyedOneInputStreamOperatorTestHarness<Integer, MinedPair, PairGroup> harness;
+    private final HardNegativeMiner miner;
 
     Miner(MiningSettings settings, double heldOut, boolean deterministic) throws Exception {
       this(settings, heldOut, deterministic, null, new EmbeddedRocksDBStateBackend(true));
@@ -47,7 +48,7 @@ class HardNegativeMinerTest {
         throws Exception {
       harness =
           new KeyedOneInputStreamOperatorTestHarness<>(
-              new KeyedProcessOperator<>(new HardNegativeMiner(settings, heldOut, deterministic)),
+              new MinerOperator(miner = new HardNegativeMiner(settings, heldOut, deterministic)),
               MinedPair::bucket,
               Types.INT);
       harness.setStateBackend(backend);
@@ -283,6 +284,75 @@ class HardNegativeMinerTest {
   }
 
   @Test
+  void inputThatWaitsAndOutputThatIsBlockedAreNoSilence() throws Exception {
+    AtomicBoolean input = new AtomicBoolean();
+    AtomicBoolean output = new AtomicBoolean(true);
+    try (Miner miner = new Miner(mining(), 0, false)) {
+      miner.miner.watch(input::get, output::get);
+      miner.harness.setProcessingTime(1_000);
+      miner.add(pair("a", 0, 1, angle(0)));
+      // A step of fifteen seconds: groups cannot leave, and behind this pair others wait.
+      output.set(false);
+      input.set(true);
+      miner.harness.setProcessingTime(15_000);
+      output.set(true);
+      miner.harness.setProcessingTime(20_500);
+      assertEquals(0, miner.groups().size());
+      miner.add(pair("b", 0, 2, angle(20)));
+      miner.add(pair("c", 0, 3, angle(40)));
+      miner.add(pair("d", 0, 4, angle(60)));
+      input.set(false);
+      miner.harness.setProcessingTime(25_400);
+      assertEquals(0, miner.groups().size());
+      miner.harness.setProcessingTime(31_000);
+      assertEquals(1, miner.groups().size());
+      assertEquals(4, miner.groups().get(0).pairs().size());
+    }
+  }
+
+  @Test
+  void aTimerThatFindsOutputBlockedComesAgainAndEmitsNothing() throws Exception {
+    AtomicBoolean output = new AtomicBoolean();
+    try (Miner miner = new Miner(mining(), 0, false)) {
+      miner.miner.watch(() -> false, output::get);
+      miner.harness.setProcessingTime(1_000);
+      miner.add(pair("a", 0, 1_000, angle(0)));
+      miner.add(pair("b", 0, 2_000, angle(20)));
+      miner.harness.processWatermark(12_000);
+      assertEquals(0, miner.groups().size());
+      miner.harness.setProcessingTime(60_000);
+      assertEquals(0, miner.groups().size());
+      output.set(true);
+      miner.harness.setProcessingTime(66_000);
+      assertEquals(1, miner.groups().size());
+    }
+  }
+
+  @Test
+  void whatWaitsIsCountedByIdsAfterARestoreToo() throws Exception {
+    List<MinedPair> pairs = stream(300, 5, 6);
+    OperatorSubtaskState state;
+    Set<String> left = new HashSet<>(pairs.stream().map(MinedPair::id).toList());
+    MiningSettings settings =
+        mining(Mode.HARD, 4, 32, 0.25, ByteSize.ofKilo(20), ByteSize.ofMega(1));
+    try (Miner miner = new Miner(settings, 0, true)) {
+      for (MinedPair pair : pairs) {
+        miner.add(pair);
+      }
+      miner.groups().forEach(group -> left.removeAll(fresh(group)));
+      assertFalse(left.isEmpty());
+      assertEquals(Ledger.of(left), Ledger.Entry.of(miner.miner.waitingIds()));
+      state = miner.harness.snapshot(1, 1);
+    }
+    try (Miner miner =
+        new Miner(settings, 0, true, state, new EmbeddedRocksDBStateBackend(true))) {
+      assertEquals(Ledger.of(left), Ledger.Entry.of(miner.miner.waitingIds()));
+      miner.harness.processWatermark(Long.MAX_VALUE);
+      assertEquals(IdSum.NONE, miner.miner.waitingIds());
+    }
+  }
+
+  @Test
   void everyPairLeavesExactlyOnceWhateverTheCacheHolds() throws Exception {
     List<MinedPair> pairs = stream(2_000, 5, 1);
     List<List<String>> roomy = run(pairs, ByteSize.ofMega(16), -1);
@@ -382,7 +452,7 @@ class HardNegativeMinerTest {
       int held = 0;
       for (PairGroup group : miner.groups()) {
         long inGroup =
-            group.pairs().stream().filter(pair -> PairIds.heldOut(pair.id(), 0.3)).count();
+            group.pairs().stream().filter(pair -> PairIds.heldOut(pair.imageDigest(), 0.3)).count();
         assertTrue(inGroup == 0 || group.pairs().size() == 1);
         held += (int) inGroup;
       }

@@ -43,11 +43,11 @@ class PairEmbeddingsTest {
 
   @Test
   void theHeldOutSetKeepsTheNewest() {
-    HeldOutSet set = new HeldOutSet(3);
+    HeldOutSet set = new HeldOutSet(new FineTuneConfig.HeldOut(0.1, 3, 2), 7);
     for (int i = 0; i < 5; i++) {
       set.add(Pairs.pair("p" + i, 0, i));
     }
-    assertEquals(List.of("p2", "p3", "p4"), set.all().stream().map(MinedPair::id).toList());
+    assertEquals(List.of("p2", "p3", "p4"), set.newest().stream().map(MinedPair::id).toList());
   }
 
   @Test

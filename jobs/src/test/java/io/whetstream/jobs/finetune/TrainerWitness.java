@@ -38,11 +38,11 @@ record TrainerWitness(String run) implements TrainerHooks {
         throw new UncheckedIOException(e);
       }
       return new Account(
-          trainer.epoch(),
+          trainer.line().epoch(),
           trainer.stepNumber(),
           trainer.weights().digest(),
-          trainer.publishedDigest(),
-          trainer.history().stream().map(ContinualTrainer.Announced::digest).toList(),
+          trainer.line().published(),
+          trainer.line().history().stream().map(AdapterLine.Version::digest).toList(),
           trainer.pendingPairs(),
           trainer.heldOutPairs(),
           trainer.ledger().entries(),

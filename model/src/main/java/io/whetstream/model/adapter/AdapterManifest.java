@@ -164,6 +164,29 @@ public record AdapterManifest(
     }
   }
 
+  /** The same at another place in the lineage. */
+  public AdapterManifest withPlace(Version otherVersion, String otherParent) {
+    return new AdapterManifest(
+        schemaVersion,
+        digest,
+        baseDigest,
+        baseName,
+        stream,
+        otherVersion,
+        otherParent,
+        step,
+        pairs,
+        offsets,
+        config,
+        logitScale,
+        training,
+        metrics,
+        calibration,
+        driftEvents,
+        createdAt,
+        createdBy);
+  }
+
   /** A builder whose digest, configuration and logit scale are those of the weights. */
   public static Builder builder(AdapterWeights weights, String baseDigest) {
     return new Builder(weights, baseDigest);

@@ -17,6 +17,8 @@ package io.whetstream.model.train;
  * @param recallT2i share of captions whose image ranks first in the batch, weights before the step
  *     (test-then-train); pairs that are not each other's negatives do not count against it
  * @param recallI2t the other direction
+ * @param recallApart the mean of both directions for new pairs among those of other groups only, so
+ *     that it does not fall when groups become harder; NaN without groups
  * @param seconds wall-clock time
  * @param flops useful floating-point operations, see {@link io.whetstream.model.lvlm.Flops}
  */
@@ -33,5 +35,6 @@ public record StepReport(
     int maskedNegatives,
     double recallT2i,
     double recallI2t,
+    double recallApart,
     double seconds,
     double flops) {}

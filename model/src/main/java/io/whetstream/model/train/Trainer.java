@@ -24,6 +24,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 
 /**
  * Discriminative fine-tuning of a frozen base model through LoRA and soft prompts (VladVA,
@@ -126,6 +127,16 @@ public final class Trainer implements AutoCloseable {
    * its data.
    */
   public StepReport step(List<PreparedPair> pairs, double rateFactor) {
+    return step(pairs, null, rateFactor);
+  }
+
+  /**
+   * The same where pairs are in groups that were chosen to be hard to tell apart.
+   *
+   * @param groups the number of each pair's group; of a pair that is shown again its complement;
+   *     null: none. They change the report only.
+   */
+  public StepReport step(List<PreparedPair> pairs, int[] groups, double rateFactor) {
     if (pairs.isEmpty()) {
       throw new IllegalArgumentException("a batch must hold at least one pair");
     }
@@ -156,6 +167,7 @@ public final class Trainer implements AutoCloseable {
         outcome.maskedNegatives(),
         recall(outcome.cosines(), batch.excluded(), n, false),
         recall(outcome.cosines(), batch.excluded(), n, true),
+        recallApart(outcome.cosines(), batch.excluded(), contrastiveGroups(pairs, groups)),
         (System.nanoTime() - start) / 1e9,
         model
             .flops()
@@ -178,6 +190,42 @@ public final class Trainer implements AutoCloseable {
       hits += first ? 1 : 0;
     }
     return hits / (double) n;
+  }
+
+  /** Groups of the pairs that have a row in the contrastive loss; empty without groups. */
+  private int[] contrastiveGroups(List<PreparedPair> pairs, int[] groups) {
+    if (groups == null || config.objective().contrastiveWeight() <= 0) {
+      return new int[0];
+    }
+    return IntStream.range(0, pairs.size())
+        .filter(i -> pairs.get(i).shortCaption() != null)
+        .map(i -> groups[i])
+        .toArray();
+  }
+
+  /** As {@link #recall}, both directions, among pairs of other groups; NaN if there are none. */
+  private static double recallApart(double[] cosines, boolean[] excluded, int[] groups) {
+    int n = groups.length;
+    int hits = 0;
+    int asked = 0;
+    for (int i = 0; i < n; i++) {
+      boolean row = true;
+      boolean column = true;
+      boolean any = false;
+      for (int j = 0; j < n && groups[i] >= 0; j++) {
+        if (groups[j] == groups[i] || groups[j] == ~groups[i]) {
+          continue;
+        }
+        any |= !excluded[i * n + j];
+        row &= excluded[i * n + j] || cosines[i * n + j] < cosines[i * n + i];
+        column &= excluded[j * n + i] || cosines[j * n + i] < cosines[i * n + i];
+      }
+      if (any) {
+        asked += 2;
+        hits += (row ? 1 : 0) + (column ? 1 : 0);
+      }
+    }
+    return asked == 0 ? Double.NaN : hits / (double) asked;
   }
 
   /** Rows, images and masks of a batch; each distinct image is encoded once. */

@@ -7,7 +7,6 @@ import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.ImageTextPair;
-import io.whetstream.jobs.finetune.ContinualTrainer.Announced;
 import io.whetstream.scenes.Captioner;
 import io.whetstream.scenes.Scene;
 import io.whetstream.scenes.SceneLook;
@@ -207,7 +206,7 @@ final class FineTuneRun {
 
   /** Digests of all that a trainer has announced. */
   static List<String> digests(TrainerState state) {
-    return state.history().stream().map(Announced::digest).toList();
+    return state.history().stream().map(AdapterLine.Version::digest).toList();
   }
 
   /** The scoring job keeps what it makes of a model beside it. */

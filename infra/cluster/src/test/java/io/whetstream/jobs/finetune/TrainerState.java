@@ -1,6 +1,5 @@
 package io.whetstream.jobs.finetune;
 
-import io.whetstream.jobs.finetune.ContinualTrainer.Announced;
 import java.io.BufferedInputStream;
 import java.io.DataInputStream;
 import java.io.IOException;
@@ -21,7 +20,7 @@ import org.apache.flink.runtime.state.OperatorStateHandle;
  * @param history all that was announced, in order
  */
 record TrainerState(
-    String digest, long step, Ledger.Entry accepted, String ledger, List<Announced> history) {
+    String digest, long step, Ledger.Entry accepted, String ledger, List<AdapterLine.Version> history) {
 
   static TrainerState read(FineTuneConfig config, Path savepoint) throws IOException {
     try (DataInputStream metadata =
@@ -52,7 +51,7 @@ record TrainerState(
           trainer.stepNumber(),
           trainer.ledger().accepted(),
           trainer.ledger().entries().toString(),
-          trainer.history());
+          trainer.line().history());
     }
   }
 }

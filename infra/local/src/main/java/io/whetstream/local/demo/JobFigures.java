@@ -51,7 +51,7 @@ final class JobFigures {
 
   /** Pairs that wait in the miner for their group or in the trainer for their batch. */
   long pending() {
-    return count("ledger.pending") + count("cachedPendingPairs");
+    return count("ledger.pending") + count("waitingPairs");
   }
 
   long duplicates() {
