@@ -68,7 +68,7 @@ class JobConfigurationTest {
           gate.minSample=1000           | gate.minSample must not exceed heldOut.size
           publish.everySteps=0          | publish.everySteps must be at least 1
           drift.confidence=2            | drift.confidence must be between
-          checkpoint.interval=0s        | checkpoint.interval must be longer than 0s
+          checkpoint.timeout=0s         | checkpoint.timeout must be longer than 0s
           registry.uri=''               | registry.uri must be set
           resources.gpus=-1             | resources.gpus must be between
           kafka.format=xml              | kafka.format must be json, avro or avro-registry

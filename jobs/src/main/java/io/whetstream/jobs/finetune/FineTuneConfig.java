@@ -199,7 +199,7 @@ public record FineTuneConfig(
       implements Serializable {
     public Training {
       Checks.that(
-          maxLag >= globalBatch,
+          whenBehind == WhenBehind.WAIT || maxLag >= globalBatch,
           "training.maxLag must be at least training.globalBatch (" + globalBatch + ")");
       Checks.within("training.globalBatch", globalBatch, 2, 1 << 20);
       Checks.atLeast("training.chunk", chunk, 0);

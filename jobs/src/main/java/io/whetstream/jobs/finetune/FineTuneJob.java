@@ -416,7 +416,8 @@ public final class FineTuneJob {
     }
     env.configure(flink);
     env.enableCheckpointing(
-        config.checkpoint().interval().toMillis(), CheckpointingMode.EXACTLY_ONCE);
+        config.checkpoint().interval(env.getConfiguration()).toMillis(),
+        CheckpointingMode.EXACTLY_ONCE);
     env.getCheckpointConfig().setCheckpointTimeout(config.checkpoint().timeout().toMillis());
   }
 }

@@ -184,7 +184,9 @@ public final class ScoreJob {
   private static void configure(StreamExecutionEnvironment env, ScoreConfig config) {
     Configuration settings = new Configuration();
     settings.set(PipelineOptions.GENERIC_TYPES, false);
-    settings.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, config.checkpoint().interval());
+    settings.set(
+        CheckpointingOptions.CHECKPOINTING_INTERVAL,
+        config.checkpoint().interval(env.getConfiguration()));
     settings.set(CheckpointingOptions.CHECKPOINTING_TIMEOUT, config.checkpoint().timeout());
     if (!config.checkpoint().directory().isEmpty()) {
       settings.set(
