@@ -266,8 +266,7 @@ final class AdapterLine {
   private void forget() {
     kept.keySet()
         .removeIf(
-            digest ->
-                !digest.equals(published) && !digest.equals(preDrift) && !isPassed(digest));
+            digest -> !digest.equals(published) && !digest.equals(preDrift) && !isPassed(digest));
     while (candidates.size() > MOST_SETTLED && candidates.get(0).stage == Stage.SETTLED) {
       candidates.remove(0);
     }
@@ -464,8 +463,7 @@ final class AdapterLine {
     readKept(in);
     int count = in.readInt();
     for (int i = 0; i < count; i++) {
-      Candidate candidate =
-          new Candidate(readVersion(in), Stage.values()[in.readByte()], null);
+      Candidate candidate = new Candidate(readVersion(in), Stage.values()[in.readByte()], null);
       candidate.announcedAt = in.readLong();
       candidate.checkpoint = in.readLong();
       candidate.uri = in.readUTF();

@@ -200,8 +200,7 @@ final class ContinualTrainer implements AutoCloseable {
    * same way not before candidates have been written, since none is given up.
    */
   boolean mayTrain() {
-    return order.isEmpty()
-        && !(config.deterministic() && line.passed() > AdapterLine.MOST_PASSED);
+    return order.isEmpty() && !(config.deterministic() && line.passed() > AdapterLine.MOST_PASSED);
   }
 
   /** One optimizer step; the gate too if it is its turn. Only if {@link #ready}. */
@@ -278,10 +277,7 @@ final class ContinualTrainer implements AutoCloseable {
       return Double.NaN;
     }
     List<MinedPair> mined =
-        members.stream()
-            .map(Member::pair)
-            .filter(pair -> pair.shortCaption() != null)
-            .toList();
+        members.stream().map(Member::pair).filter(pair -> pair.shortCaption() != null).toList();
     return engine.embed(weights, measurable).recall(HeldOutSet.groups(mined)).mean();
   }
 
@@ -369,8 +365,7 @@ final class ContinualTrainer implements AutoCloseable {
       return;
     }
     AdapterManifest manifest =
-        manifest(
-            step, weights, verdict, embedded.recall(groups), embedded.calibration(groups));
+        manifest(step, weights, verdict, embedded.recall(groups), embedded.calibration(groups));
     line.pass(new AdapterArtifact(weights, manifest), !config.deterministic());
     figures.published++;
   }

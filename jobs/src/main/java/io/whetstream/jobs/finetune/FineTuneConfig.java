@@ -317,7 +317,9 @@ public record FineTuneConfig(
     }
   }
 
-  /** What becomes of a candidate that answers the past worse than the adapter in use, beyond chance. */
+  /**
+   * What becomes of a candidate that answers the past worse than the adapter in use, beyond chance.
+   */
   public enum Forgetting {
     /** Its manifest and the log say so. */
     REPORT,

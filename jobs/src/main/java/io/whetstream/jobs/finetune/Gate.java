@@ -112,9 +112,7 @@ final class Gate {
     boolean forgot =
         history.sample() >= settings.minSample() && history.chanceOfLosses(0) <= settings.error();
     String figures =
-        "held-out "
-            + newest
-            + (forgot ? "; of the past it has lost some: " + history : "");
+        "held-out " + newest + (forgot ? "; of the past it has lost some: " + history : "");
     if (!Double.isFinite(newest.candidate()) || newest.candidate() < settings.minRecall()) {
       return new Verdict(
           Decision.REFUSE,

@@ -49,8 +49,7 @@ final class PendingGroups {
     }
     int count = 0;
     int size = 0;
-    while (count < groups.size()
-        && (count == 0 || size + groups.get(count).size() <= most)) {
+    while (count < groups.size() && (count == 0 || size + groups.get(count).size() <= most)) {
       size += groups.get(count).size();
       count++;
     }

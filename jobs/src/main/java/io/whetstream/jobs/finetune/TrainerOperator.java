@@ -155,9 +155,7 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
     trainer
         .line()
         .restored(
-            System.currentTimeMillis(),
-            settings.kafka().transactionTimeout().toMillis(),
-            written);
+            System.currentTimeMillis(), settings.kafka().transactionTimeout().toMillis(), written);
     return job.equals(jobId());
   }
 
@@ -169,8 +167,7 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
     }
     String what =
         "adapter %s, version %d.%d, step %d, trained on %d pairs"
-            .formatted(
-                newest.digest(), newest.epoch(), newest.n(), newest.step(), newest.pairs());
+            .formatted(newest.digest(), newest.epoch(), newest.n(), newest.step(), newest.pairs());
     if (settings.startFresh()) {
       LOG.warn("Starting from the initial weights: {} is left behind", what);
       trainer.line().raiseAbove(newest.epoch(), newest.n());

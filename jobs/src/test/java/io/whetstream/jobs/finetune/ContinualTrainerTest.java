@@ -249,7 +249,8 @@ class ContinualTrainerTest {
 
   @Test
   void afterARollbackNothingIsPublishedUntilResume() {
-    try (ContinualTrainer trainer = open(config("publish.everySteps=2", "gate.minSample=2", "gate.error=0.3"))) {
+    try (ContinualTrainer trainer =
+        open(config("publish.everySteps=2", "gate.minSample=2", "gate.error=0.3"))) {
       accept(trainer, GROUPS.subList(0, 10));
       AdapterLine.Version good = trainer.line().waiting().get(0);
       AdapterArtifact artifact = trainer.line().artifact(good.digest());
@@ -379,8 +380,7 @@ class ContinualTrainerTest {
           assertEquals(AdapterLine.MOST_PASSED, waiting.size());
           assertTrue(trainer.line().replaced() > 3);
           // Lineage leads past those that nobody saw.
-          assertEquals(
-              null, trainer.line().artifact(waiting.get(0).digest()).manifest().parent());
+          assertEquals(null, trainer.line().artifact(waiting.get(0).digest()).manifest().parent());
           assertEquals(
               waiting.get(0).digest(),
               trainer.line().artifact(waiting.get(1).digest()).manifest().parent());

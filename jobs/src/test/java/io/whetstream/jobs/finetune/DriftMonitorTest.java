@@ -85,7 +85,9 @@ class DriftMonitorTest {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     first.write(new DataOutputStream(bytes));
     DriftMonitor second = new DriftMonitor(settings(Response.ADAPT), 64);
-    second.read(ContinualTrainer.STATE_VERSION, new DataInputStream(new ByteArrayInputStream(bytes.toByteArray())));
+    second.read(
+        ContinualTrainer.STATE_VERSION,
+        new DataInputStream(new ByteArrayInputStream(bytes.toByteArray())));
     assertEquals(first.events(), second.events());
     for (int step = 81; step <= 160; step++) {
       List<MinedPair> pairs = batch(random, step < 120 ? 0 : 4);

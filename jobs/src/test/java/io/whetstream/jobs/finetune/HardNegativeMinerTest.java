@@ -344,8 +344,7 @@ class HardNegativeMinerTest {
       assertEquals(Ledger.of(left), Ledger.Entry.of(miner.miner.waitingIds()));
       state = miner.harness.snapshot(1, 1);
     }
-    try (Miner miner =
-        new Miner(settings, 0, true, state, new EmbeddedRocksDBStateBackend(true))) {
+    try (Miner miner = new Miner(settings, 0, true, state, new EmbeddedRocksDBStateBackend(true))) {
       assertEquals(Ledger.of(left), Ledger.Entry.of(miner.miner.waitingIds()));
       miner.harness.processWatermark(Long.MAX_VALUE);
       assertEquals(IdSum.NONE, miner.miner.waitingIds());

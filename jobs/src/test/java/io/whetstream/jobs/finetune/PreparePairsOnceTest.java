@@ -28,8 +28,7 @@ class PreparePairsOnceTest {
 
   /** The operator on RocksDB. */
   private static final class Stage implements AutoCloseable {
-    private final KeyedOneInputStreamOperatorTestHarness<
-            String, Read<ImageTextPair>, PreparedImage>
+    private final KeyedOneInputStreamOperatorTestHarness<String, Read<ImageTextPair>, PreparedImage>
         harness;
     private final PreparePairs prepare = new PreparePairs(CONFIG);
 

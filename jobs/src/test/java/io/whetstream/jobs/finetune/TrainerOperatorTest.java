@@ -191,12 +191,10 @@ class TrainerOperatorTest {
       assertTrue(stage.trainer.stepNumber() > 20, "step " + stage.trainer.stepNumber());
       assertEquals(AdapterLine.MOST_PASSED, stage.trainer.line().waiting().size());
       FaultyFileSystem.DOWN.set(false);
-      stage.awaitCheckpointed(
-          "all announced", () -> stage.trainer.line().waiting().isEmpty());
+      stage.awaitCheckpointed("all announced", () -> stage.trainer.line().waiting().isEmpty());
       List<AdapterAnnouncement> announced = stage.announced();
       assertEquals(AdapterLine.MOST_PASSED, announced.size());
-      AdapterRegistry registry =
-          AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
+      AdapterRegistry registry = AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
       String parent = null;
       for (AdapterAnnouncement each : announced) {
         AdapterArtifact artifact = registry.read(each.digest(), each.manifestDigest());
@@ -223,8 +221,7 @@ class TrainerOperatorTest {
       stage.awaitCheckpointed(
           "training goes on",
           () ->
-              stage.trainer.stepNumber() > waited + 20
-                  && stage.trainer.line().waiting().isEmpty());
+              stage.trainer.stepNumber() > waited + 20 && stage.trainer.line().waiting().isEmpty());
       assertEquals(
           Ledger.of(ScenePairs.of(1, 0, 240).stream().map(MinedPair::id).toList()),
           stage.trainer.ledger().accepted());
@@ -266,8 +263,7 @@ class TrainerOperatorTest {
   }
 
   @Test
-  void anOrderForAnAdapterThatIsNotThereIsRefusedAndTrainingGoesOn(TestInfo test)
-      throws Exception {
+  void anOrderForAnAdapterThatIsNotThereIsRefusedAndTrainingGoesOn(TestInfo test) throws Exception {
     FineTuneConfig config = config(test);
     try (Stage stage = new Stage(config, null)) {
       stage.add(GROUPS.subList(0, 4));
@@ -315,8 +311,7 @@ class TrainerOperatorTest {
                 }));
     assertTrue(refusal.contains("has announced adapter " + last.digest()), refusal);
     assertTrue(refusal.contains("startFresh: true"), refusal);
-    try (Stage stage =
-        new Stage(config(test, "adapter.rank=4", "startFresh=true"), null)) {
+    try (Stage stage = new Stage(config(test, "adapter.rank=4", "startFresh=true"), null)) {
       stage.checkpoint();
       assertEquals("", stage.trainer.line().published());
       assertTrue(stage.trainer.line().epoch() > last.epoch());

@@ -297,8 +297,7 @@ public final class JobLearning implements Callable<Integer> {
       for (int trained = 0; trained < pairs; sent++) {
         boolean changed = stream == Source.CHANGE && trained >= pairs / 2;
         Line line = stream == Source.FILE ? line(sent) : scene(changed ? after : before, sent);
-        trained +=
-            PairIds.heldOut(PairIds.digest(line.image()), config.heldOut().share()) ? 0 : 1;
+        trained += PairIds.heldOut(PairIds.digest(line.image()), config.heldOut().share()) ? 0 : 1;
         ImageTextPair pair =
             new ImageTextPair(
                 line.id(),

@@ -20,7 +20,11 @@ import org.apache.flink.runtime.state.OperatorStateHandle;
  * @param history all that was announced, in order
  */
 record TrainerState(
-    String digest, long step, Ledger.Entry accepted, String ledger, List<AdapterLine.Version> history) {
+    String digest,
+    long step,
+    Ledger.Entry accepted,
+    String ledger,
+    List<AdapterLine.Version> history) {
 
   static TrainerState read(FineTuneConfig config, Path savepoint) throws IOException {
     try (DataInputStream metadata =
