@@ -49,9 +49,11 @@ record TrainerWitness(String run) implements TrainerHooks {
           PairIds.digest(state.toByteArray()));
     }
 
+    /** What any version of the state says; of a fate that it did not know there was nothing. */
     Account withoutState() {
-      return new Account(
-          epoch, step, weights, published, announced, pending, heldOut, ledger, null);
+      Map<String, Ledger.Entry> all = new Ledger().entries();
+      all.putAll(ledger);
+      return new Account(epoch, step, weights, published, announced, pending, heldOut, all, null);
     }
   }
 
