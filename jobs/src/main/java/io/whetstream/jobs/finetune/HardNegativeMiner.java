@@ -72,6 +72,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
   private transient long lastArrival;
   private transient BooleanSupplier inputWaits;
   private transient BooleanSupplier outputFree;
+  private transient boolean ending;
 
   /** Ids that wait in all buckets of this subtask. */
   private transient IdSum waitingIds;
@@ -218,6 +219,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     int key = context.getCurrentKey();
     Bucket bucket = bucket(key);
     boolean blocked = false;
+    ending = context.timerService().currentWatermark() == Long.MAX_VALUE;
     switch (context.timeDomain()) {
       case EVENT_TIME -> {
         bucket.state = bucket.state.withTimer(Long.MIN_VALUE);
@@ -258,8 +260,9 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     return false;
   }
 
+  /** At the end of input nothing comes later: there a group waits for output as records do. */
   private boolean free() {
-    return deterministic || outputFree.getAsBoolean();
+    return deterministic || ending || outputFree.getAsBoolean();
   }
 
   private boolean isSilent(long now) {
@@ -296,6 +299,11 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       return;
     }
     if (blocked) {
+      if (timer == Long.MIN_VALUE) {
+        // The end of input must find what is left.
+        context.timerService().registerEventTimeTimer(Long.MAX_VALUE);
+        bucket.state = bucket.state.withTimer(Long.MAX_VALUE);
+      }
       if (!bucket.state.watched()) {
         long now = context.timerService().currentProcessingTime();
         context.timerService().registerProcessingTimeTimer(now + RETRY);

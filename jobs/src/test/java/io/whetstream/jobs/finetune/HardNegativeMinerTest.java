@@ -329,6 +329,23 @@ class HardNegativeMinerTest {
   }
 
   @Test
+  void theEndOfInputEmitsWhatIsLeftThoughOutputIsBlocked() throws Exception {
+    for (long before : new long[] {0, 12_000}) {
+      try (Miner miner = new Miner(mining(), 0, false)) {
+        miner.miner.watch(() -> false, () -> false);
+        miner.add(pair("a", 0, 1_000, angle(0)));
+        miner.add(pair("b", 0, 2_000, angle(20)));
+        miner.add(pair("c", 1, 2_000, angle(20)));
+        miner.harness.processWatermark(before);
+        assertEquals(0, miner.groups().size());
+        miner.harness.processWatermark(Long.MAX_VALUE);
+        assertEquals(2, miner.groups().size());
+        assertEquals(IdSum.NONE, miner.miner.waitingIds());
+      }
+    }
+  }
+
+  @Test
   void whatWaitsIsCountedByIdsAfterARestoreToo() throws Exception {
     List<MinedPair> pairs = stream(300, 5, 6);
     OperatorSubtaskState state;
