@@ -71,7 +71,8 @@ public final class Checkpoint implements AutoCloseable {
               + ": model_type "
               + config.family()
               + " is read, but not computed yet; supported: LlavaForConditionalGeneration,"
-              + " LlavaNextForConditionalGeneration, LlavaOnevisionForConditionalGeneration");
+              + " LlavaNextForConditionalGeneration, LlavaOnevisionForConditionalGeneration,"
+              + " SmolVLMForConditionalGeneration, Idefics3ForConditionalGeneration");
     }
     Map<String, SafeTensors> files = new LinkedHashMap<>();
     try {
