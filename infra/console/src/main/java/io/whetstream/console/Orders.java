@@ -11,6 +11,7 @@ import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.model.BadInputException;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
@@ -18,9 +19,12 @@ import java.util.Locale;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
 
 /**
  * What a person orders, written to the topics by a plain producer. Safe for use by any thread.
@@ -79,25 +83,10 @@ final class Orders implements AutoCloseable {
    * coolDownSeconds?, enabled?}}.
    */
   ObjectNode addQuery(JsonNode body) {
-    byte[] image = null;
-    String encoded = optional(body, "image", 2 * MOST_IMAGE_BYTES);
-    if (encoded != null) {
-      try {
-        image = Base64.getDecoder().decode(encoded);
-      } catch (IllegalArgumentException e) {
-        throw new BadInputException("image must be base64", e);
-      }
-      if (image.length > MOST_IMAGE_BYTES) {
-        throw new BadInputException("the image is larger than " + MOST_IMAGE_BYTES + " bytes");
-      }
-    }
+    byte[] image = image(body);
     List<MatchKind> kinds = new ArrayList<>();
     body.path("kinds").forEach(kind -> kinds.add(MatchKind.of(kind.asText())));
-    List<String> unlike = new ArrayList<>();
-    for (JsonNode other : body.path("unlike")) {
-      unlike.add(text(other, "unlike", LONGEST_TEXT));
-    }
-    Double coolDown = number(body, "coolDownSeconds");
+    List<String> unlike = unlike(body);
     SimilarityQuery query =
         new SimilarityQuery(
             required(body, "id", LONGEST_ID),
@@ -108,7 +97,7 @@ final class Orders implements AutoCloseable {
             unlike,
             number(body, "minScore"),
             number(body, "maxFalsePositiveRate"),
-            coolDown == null ? null : Math.round(1000 * coolDown),
+            coolDownMillis(body),
             body.path("enabled").asBoolean(true),
             System.currentTimeMillis(),
             image,
@@ -117,13 +106,126 @@ final class Orders implements AutoCloseable {
     return Board.object().put("id", query.id()).put("revision", revision);
   }
 
-  /** Writes the tombstone of a query. */
+  /** The image in a body, or null. */
+  private static byte[] image(JsonNode body) {
+    String encoded = optional(body, "image", 2 * MOST_IMAGE_BYTES);
+    if (encoded == null) {
+      return null;
+    }
+    byte[] image;
+    try {
+      image = Base64.getDecoder().decode(encoded);
+    } catch (IllegalArgumentException e) {
+      throw new BadInputException("image must be base64", e);
+    }
+    if (image.length > MOST_IMAGE_BYTES) {
+      throw new BadInputException("the image is larger than " + MOST_IMAGE_BYTES + " bytes");
+    }
+    return image;
+  }
+
+  private static List<String> unlike(JsonNode body) {
+    List<String> unlike = new ArrayList<>();
+    for (JsonNode other : body.path("unlike")) {
+      unlike.add(text(other, "unlike", LONGEST_TEXT));
+    }
+    return unlike;
+  }
+
+  private static Long coolDownMillis(JsonNode body) {
+    Double seconds = number(body, "coolDownSeconds");
+    return seconds == null ? null : Math.round(1000 * seconds);
+  }
+
+  /**
+   * {@code {id, ...}} as {@link #addQuery}: what stands there is changed, null takes it away, and
+   * everything else stays, an image and what no form shows too.
+   */
+  ObjectNode changeQuery(JsonNode body) {
+    String id = required(body, "id", LONGEST_ID);
+    JsonNode known = board.query(id);
+    if (known == null) {
+      throw new BadInputException("there is no query '" + id + "'");
+    }
+    SimilarityQuery before = read(known.path("partition").asInt(), known.path("revision").asLong());
+    String text = body.has("text") ? optional(body, "text", LONGEST_TEXT) : before.text();
+    byte[] image = body.has("image") ? image(body) : before.image();
+    String uri = body.has("image") ? null : before.imageUri();
+    boolean otherSides =
+        (text == null) != (before.text() == null)
+            || (image == null && uri == null)
+                != (before.image() == null && before.imageUri() == null);
+    boolean otherBound =
+        !body.path("minScore").isMissingNode()
+            || !body.path("maxFalsePositiveRate").isMissingNode();
+    SimilarityQuery query =
+        new SimilarityQuery(
+            id,
+            text,
+            uri,
+            body.has("image") ? null : before.imageDigest(),
+            // Kinds that no side is left for would make it unusable.
+            otherSides ? null : before.kinds(),
+            body.has("unlike") ? unlike(body) : before.unlike(),
+            otherBound ? number(body, "minScore") : before.minScore(),
+            otherBound ? number(body, "maxFalsePositiveRate") : before.maxFalsePositiveRate(),
+            body.has("coolDownSeconds") ? coolDownMillis(body) : before.coolDownMillis(),
+            body.path("enabled").asBoolean(before.enabled()),
+            System.currentTimeMillis(),
+            image,
+            null);
+    long revision = send(options.topics().queries(), RecordType.QUERY, query);
+    return Board.object().put("id", id).put("revision", revision);
+  }
+
+  /** Writes the tombstone of a query. The answer says where it lay, for {@link #restoreQuery}. */
   ObjectNode removeQuery(String id) {
-    if (board.query(id) == null) {
+    JsonNode known = board.query(id);
+    if (known == null) {
       throw new BadInputException("there is no query '" + id + "'");
     }
     send(options.topics().queries(), id, null);
-    return Board.object().put("id", id);
+    return Board.object()
+        .put("id", id)
+        .put("partition", known.path("partition").asInt())
+        .put("revision", known.path("revision").asLong());
+  }
+
+  /** {@code {id, partition, revision}}: writes a query again that was removed. */
+  ObjectNode restoreQuery(JsonNode body) {
+    String id = required(body, "id", LONGEST_ID);
+    SimilarityQuery removed = read(body.path("partition").asInt(), body.path("revision").asLong());
+    if (!removed.id().equals(id)) {
+      throw new BadInputException("another query than '" + id + "' lies there");
+    }
+    if (board.query(id) != null) {
+      throw new BadInputException("there is a query '" + id + "' again already");
+    }
+    long revision = send(options.topics().queries(), RecordType.QUERY, removed);
+    return Board.object().put("id", id).put("revision", revision);
+  }
+
+  /** The query that lies at a place, as it was written. */
+  private SimilarityQuery read(int partition, long offset) {
+    String topic = options.topics().queries();
+    TopicPartition place = new TopicPartition(topic, partition);
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_SECONDS);
+    try (KafkaConsumer<byte[], byte[]> consumer = options.kafka().consumer()) {
+      consumer.assign(List.of(place));
+      consumer.seek(place, offset);
+      while (System.nanoTime() < end) {
+        for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200))) {
+          if (record.offset() != offset || record.value() == null) {
+            throw new BadInputException("the query is no longer kept as it was; write it anew");
+          }
+          return options
+              .format()
+              .codec(RecordType.QUERY, topic + "-value")
+              .decode(record.value(), null, record.timestamp());
+        }
+      }
+    }
+    throw new BadInputException("Kafka did not give the query within " + PATIENCE_SECONDS + " s");
   }
 
   /** {@code {digest, reason}}: everyone goes back to that adapter until a resume. */

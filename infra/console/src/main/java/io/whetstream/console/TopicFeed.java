@@ -315,6 +315,7 @@ final class TopicFeed implements AutoCloseable {
     node.put("coolDownMillis", q.coolDownMillis());
     node.put("enabled", q.enabled());
     node.put("revision", record.offset());
+    node.put("partition", record.partition());
     node.put("createdAt", q.createdAt());
     board.query(id, node);
   }

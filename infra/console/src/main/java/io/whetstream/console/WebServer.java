@@ -268,6 +268,8 @@ final class WebServer implements AutoCloseable {
         switch (path) {
           case "/api/feedback" -> orders.feedback(body);
           case "/api/queries" -> orders.addQuery(body);
+          case "/api/queries/change" -> orders.changeQuery(body);
+          case "/api/queries/restore" -> orders.restoreQuery(body);
           case "/api/adapters/rollback" -> orders.rollback(body);
           case "/api/adapters/resume" -> orders.resume(body);
           default -> throw new Refused(404, "there is nothing here");

@@ -1,8 +1,10 @@
 package io.whetstream.console;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -295,6 +297,69 @@ class ConsoleTest {
     JsonNode all = until(a -> a.toString().contains("another topic than that of items"));
     assertEquals(404, send(request("/api/alerts/misleading/image").GET()).statusCode());
     assertTrue(all.path("alerts").size() > 0);
+  }
+
+  private SimilarityQuery newest(String id) {
+    var record = TopicScan.newest(connection, TOPICS.queries()).get(id);
+    return FORMAT.codec(RecordType.QUERY, "x").decode(record.value(), null, record.timestamp());
+  }
+
+  @Test
+  void aChangeKeepsWhatItDoesNotNameAndARemovalCanBeUndone() throws Exception {
+    byte[] image = {1, 2, 3};
+    SimilarityQuery before =
+        new SimilarityQuery(
+            "kept",
+            "a cat",
+            null,
+            "d",
+            List.of(MatchKind.IMAGE_IMAGE),
+            List.of("a dog"),
+            null,
+            0.01,
+            7_000L,
+            true,
+            5,
+            image,
+            null);
+    put(TOPICS.queries(), RecordType.QUERY, before);
+    until(a -> a.path("queries").findValuesAsText("id").contains("kept"));
+    String off = "{\"id\":\"kept\",\"enabled\":false}";
+    assertEquals(200, send(change("/api/queries/change", off)).statusCode());
+    SimilarityQuery after = newest("kept");
+    assertFalse(after.enabled());
+    assertArrayEquals(image, after.image());
+    assertEquals(before.kinds(), after.kinds());
+    assertEquals(before.unlike(), after.unlike());
+    assertEquals(before.text(), after.text());
+    assertEquals(before.maxFalsePositiveRate(), after.maxFalsePositiveRate());
+    assertEquals(before.coolDownMillis(), after.coolDownMillis());
+    until(a -> a.toString().contains("\"enabled\":false"));
+
+    // Without its text only the image can be compared.
+    String edit =
+        "{\"id\":\"kept\",\"text\":null,\"unlike\":[],\"minScore\":0.5,\"coolDownSeconds\":null}";
+    assertEquals(200, send(change("/api/queries/change", edit)).statusCode());
+    after = newest("kept");
+    assertNull(after.text());
+    assertNull(after.maxFalsePositiveRate());
+    assertEquals(0.5, after.minScore());
+    assertNull(after.coolDownMillis());
+    assertFalse(after.enabled());
+    assertArrayEquals(image, after.image());
+    until(a -> a.toString().contains("\"minScore\":0.5"));
+
+    HttpRequest.Builder remove =
+        HttpRequest.newBuilder(URI.create(console.uri() + "api/queries/kept"))
+            .header("Origin", console.uri().toString().replaceFirst("/$", ""))
+            .header(WebServer.TOKEN_HEADER, TOKEN)
+            .DELETE();
+    String removed = send(remove).body();
+    until(a -> !a.path("queries").findValuesAsText("id").contains("kept"));
+    assertEquals(200, send(change("/api/queries/restore", removed)).statusCode());
+    assertEquals(after, newest("kept"));
+    assertReason("/api/queries/change", "{\"id\":\"nobody\"}", "no query");
+    assertReason("/api/queries/restore", removed.replace("\"kept\"", "\"other\""), "another query");
   }
 
   @Test

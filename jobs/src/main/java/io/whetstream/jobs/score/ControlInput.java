@@ -69,6 +69,11 @@ final class ControlInput implements AutoCloseable {
     return feed;
   }
 
+  /** Whether this is the subtask that speaks for all. */
+  boolean isFirst() {
+    return first;
+  }
+
   QueryAnswers answers() {
     return answers;
   }
@@ -107,6 +112,7 @@ final class ControlInput implements AutoCloseable {
       return;
     }
     if (record.topic().equals(topics().queries())) {
+      // Without its image comes only what a later record of the query replaces.
       query(record, false);
     } else if (record.topic().equals(topics().adaptersControl())) {
       AdapterVersion before = wanted();
@@ -160,18 +166,22 @@ final class ControlInput implements AutoCloseable {
     }
   }
 
-  /** Registers, changes or removes a query; what cannot be used is refused. */
-  void query(ControlRecord record, boolean acceptedBefore) {
+  /**
+   * Registers, changes or removes a query; what cannot be used is refused.
+   *
+   * @return false if its image was not fetched yet, and nothing was done
+   */
+  boolean query(ControlRecord record, boolean acceptedBefore) {
     String id = queryId(record);
     if (id.isBlank()) {
       // Nothing can be said about it on queries.status, which is keyed by ids.
       metrics.queriesRefused.inc();
       LOGGER.error("record at {} is no query: its key is empty", record.where());
-      return;
+      return true;
     }
     if (!Ids.isShort(id)) {
       refuseLongKey(id, record);
-      return;
+      return true;
     }
     try {
       WatchedQuery query = record.value() == null ? null : parts.query(record);
@@ -181,10 +191,13 @@ final class ControlInput implements AutoCloseable {
       } else {
         engine.upsert(query, acceptedBefore);
       }
+    } catch (ImageNotAtHand e) {
+      return false;
     } catch (BadInputException e) {
       engine.remove(id);
       refuseQuery(id, record.offset(), e.getMessage());
     }
+    return true;
   }
 
   /** No query has such an id: it is answered under the beginning of its key. */

@@ -2,6 +2,8 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.model.BadInputException;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -11,6 +13,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
 import org.slf4j.Logger;
@@ -27,19 +36,34 @@ final class MatcherStartUp {
   /** What other subtasks embed, a slice at a time, is waited for this long and no longer. */
   private static final Duration STALL = Duration.ofMinutes(10);
 
+  private static final long IMAGE_POLL_NANOS = 50_000_000;
+
+  /** The first subtask has this long to say that an image is late. */
+  private static final Duration GRACE = Duration.ofSeconds(10);
+
+  private static final String LATE = "the query's image was not fetched in time";
+  private static final int NAMED = 20;
+
   private final ScoreConfig config;
   private final ScoreParts parts;
+  private final String attempt;
   private final List<MatcherState> restored;
   private final ControlInput control;
   private final Set<String> refused = new HashSet<>();
   private boolean worthAnotherAttempt;
 
   /**
+   * @param attempt names this run of the job, the same in all subtasks
    * @param restored states of all subtasks from a checkpoint; empty at a fresh start
    */
   MatcherStartUp(
-      ScoreConfig config, ScoreParts parts, List<MatcherState> restored, ControlInput control) {
+      ScoreConfig config,
+      ScoreParts parts,
+      String attempt,
+      List<MatcherState> restored,
+      ControlInput control) {
     this.config = config;
+    this.attempt = attempt;
     this.parts = parts;
     this.restored = restored;
     this.control = control;
@@ -169,14 +193,89 @@ final class MatcherStartUp {
     last.values().removeIf(record -> record.value() == null);
     Map<String, Long> acceptedBefore = new HashMap<>();
     restored.forEach(state -> acceptedBefore.putAll(state.accepted()));
+    Map<String, ControlRecord> imageless = new LinkedHashMap<>();
     last.forEach(
         (id, record) -> {
-          Long before = acceptedBefore.get(id);
-          control.query(record, before != null && before == record.offset());
+          if (!register(record, acceptedBefore)) {
+            imageless.put(id, record);
+          }
         });
+    if (!imageless.isEmpty()) {
+      LOGGER.info(
+          "{} queries wait for their images: {}{}",
+          imageless.size(),
+          imageless.keySet().stream().limit(NAMED).toList(),
+          imageless.size() > NAMED ? " ..." : "");
+      long deadline = System.nanoTime() + config.images().totalTimeout().multipliedBy(4).toNanos();
+      if (control.isFirst()) {
+        fetchImages(imageless.values(), deadline, acceptedBefore);
+      } else {
+        awaitImages(imageless.values(), deadline + GRACE.toNanos(), acceptedBefore);
+      }
+    }
     embedWatchlist();
     control.answers().forgetKnown(restored);
     LOGGER.info("watchlist of {} queries is ready", control.engine().activeQueries());
+  }
+
+  private boolean register(ControlRecord record, Map<String, Long> acceptedBefore) {
+    Long before = acceptedBefore.get(ControlInput.queryId(record));
+    return control.query(record, before != null && before == record.offset());
+  }
+
+  /** Fetches images for all subtasks, side by side, with one deadline. */
+  private void fetchImages(
+      Collection<ControlRecord> records, long deadline, Map<String, Long> acceptedBefore)
+      throws InterruptedException {
+    ExecutorService threads =
+        Executors.newFixedThreadPool(
+            Math.min(records.size(), config.images().concurrency()),
+            task -> {
+              Thread thread = new Thread(task, "whetstream-query-images");
+              thread.setDaemon(true);
+              return thread;
+            });
+    try {
+      Map<ControlRecord, Future<ControlRecord>> fetched = new LinkedHashMap<>();
+      records.forEach(r -> fetched.put(r, threads.submit(() -> parts.withImage(r))));
+      for (Map.Entry<ControlRecord, Future<ControlRecord>> each : fetched.entrySet()) {
+        ControlRecord done;
+        try {
+          long left = Math.max(0, deadline - System.nanoTime());
+          done = each.getValue().get(left, TimeUnit.NANOSECONDS);
+        } catch (TimeoutException e) {
+          done = each.getKey().refused(LATE);
+        } catch (ExecutionException e) {
+          throw new CompletionException(e.getCause());
+        }
+        if (done.refusal() != null) {
+          parts.tellRefused(done, attempt);
+        }
+        register(done, acceptedBefore);
+      }
+    } finally {
+      threads.shutdownNow();
+    }
+  }
+
+  /** Waits until the first subtask has fetched images or said why not. */
+  private void awaitImages(
+      Collection<ControlRecord> records, long deadline, Map<String, Long> acceptedBefore)
+      throws InterruptedException {
+    List<ControlRecord> left = new ArrayList<>(records);
+    while (!left.isEmpty()) {
+      boolean late = System.nanoTime() - deadline > 0;
+      left.removeIf(
+          record -> {
+            ControlRecord done = parts.awaited(record, attempt);
+            done = done == null && late ? record.refused(LATE) : done;
+            return done != null && register(done, acceptedBefore);
+          });
+      LockSupport.parkNanos(IMAGE_POLL_NANOS);
+      if (Thread.interrupted()) {
+        throw new InterruptedException("cancelled while waiting for images of queries");
+      }
+    }
   }
 
   /**

@@ -69,6 +69,35 @@ final class QueryImages implements AutoCloseable {
   }
 
   /**
+   * Lets all subtasks of a run know why a query has no image.
+   *
+   * @param attempt names the run
+   */
+  void refuse(SimilarityQuery query, String attempt, String reason) {
+    try {
+      StoredFiles.write(refusalFile(query, attempt), reason.getBytes(StandardCharsets.UTF_8));
+    } catch (IOException e) {
+      throw failed(e);
+    }
+  }
+
+  /** Why a query has no image in this run, or null. */
+  String refusal(SimilarityQuery query, String attempt) {
+    try {
+      byte[] reason = StoredFiles.read(refusalFile(query, attempt), Integer.MAX_VALUE);
+      return reason == null ? null : new String(reason, StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw failed(e);
+    }
+  }
+
+  /** Beside the image, and forgotten with it. */
+  private Path refusalFile(SimilarityQuery query, String attempt) {
+    Path image = file(query);
+    return new Path(image.getParent(), image.getName() + ".refused-" + attempt);
+  }
+
+  /**
    * Forgets what was kept for earlier revisions of a query.
    *
    * @param at the revision that takes their place, or the tombstone

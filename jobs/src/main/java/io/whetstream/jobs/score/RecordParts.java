@@ -196,10 +196,30 @@ final class RecordParts implements ScoreParts {
     if (!query.enabled()) {
       return null;
     }
-    return WatchedQuery.of(
+    SimilarityQuery whole =
         record.image() == null
-            ? images().withImage(query)
-            : query.withImage(record.image(), Digests.sha256(record.image())));
+            ? kept(query)
+            : query.withImage(record.image(), Digests.sha256(record.image()));
+    if (whole == null) {
+      throw new ImageNotAtHand(query.imageUri());
+    }
+    return WatchedQuery.of(whole);
+  }
+
+  @Override
+  public ControlRecord awaited(ControlRecord record, String attempt) {
+    SimilarityQuery query = decode(record);
+    SimilarityQuery whole = kept(query);
+    if (whole != null) {
+      return record.withImage(whole.image());
+    }
+    String refusal = images().refusal(query, attempt);
+    return refusal == null ? null : record.refused(refusal);
+  }
+
+  @Override
+  public void tellRefused(ControlRecord refused, String attempt) {
+    images().refuse(decode(refused), attempt, refused.refusal());
   }
 
   @Override

@@ -41,8 +41,23 @@ interface ScoreParts extends Serializable {
   }
 
   /**
-   * The query in a record with a value, or null if it is switched off. An image by URI that did not
-   * come with the record is fetched.
+   * A record of {@code queries} with the image that another subtask has fetched or with the reason
+   * why it has none, or null as long as neither is known.
+   *
+   * @param attempt names this run of the job, the same in all subtasks
+   */
+  default ControlRecord awaited(ControlRecord record, String attempt) {
+    return record;
+  }
+
+  /** Tells the other subtasks of this run why a query has no image. */
+  default void tellRefused(ControlRecord refused, String attempt) {}
+
+  /**
+   * The query in a record with a value, or null if it is switched off.
+   *
+   * @throws ImageNotAtHand if it names an image by URI that neither came with the record nor is
+   *     kept
    */
   WatchedQuery query(ControlRecord record);
 

@@ -163,7 +163,11 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
               "liveShareAboveCalibration",
               () -> control.engine().liveShares().getOrDefault(kind, 0.0));
     }
-    new MatcherStartUp(job, parts, restored, control).run(readFirst);
+    String attempt =
+        getRuntimeContext().getJobInfo().getJobId()
+            + "-"
+            + getRuntimeContext().getTaskInfo().getAttemptNumber();
+    new MatcherStartUp(job, parts, attempt, restored, control).run(readFirst);
     restored = null;
     List<SketchState> kept = new ArrayList<>();
     for (byte[] each : sketches.get()) {

@@ -112,6 +112,16 @@ final class FaultyParts implements ScoreParts {
   }
 
   @Override
+  public ControlRecord awaited(ControlRecord record, String attempt) {
+    return parts.awaited(record, attempt);
+  }
+
+  @Override
+  public void tellRefused(ControlRecord refused, String attempt) {
+    parts.tellRefused(refused, attempt);
+  }
+
+  @Override
   public WatchedQuery query(ControlRecord record) {
     return parts.query(record);
   }

@@ -46,6 +46,8 @@ class ItemImagesTest extends RealScoreJob {
 
   private final Map<String, byte[]> pages = new ConcurrentHashMap<>();
   private final CountDownLatch slow = new CountDownLatch(1);
+  private final Map<String, Integer> fetches = new ConcurrentHashMap<>();
+  private final CountDownLatch together = new CountDownLatch(4);
   private HttpServer web;
   private ExecutorService threads;
 
@@ -61,6 +63,16 @@ class ItemImagesTest extends RealScoreJob {
           if (path.equals("/slow.png")) {
             try {
               slow.await();
+            } catch (InterruptedException e) {
+              Thread.currentThread().interrupt();
+            }
+          }
+          fetches.merge(path, 1, Integer::sum);
+          if (path.startsWith("/together")) {
+            // None is answered before all that may be fetched at once are asked for.
+            together.countDown();
+            try {
+              together.await();
             } catch (InterruptedException e) {
               Thread.currentThread().interrupt();
             }
@@ -240,6 +252,39 @@ class ItemImagesTest extends RealScoreJob {
     ScoreCluster.await("nothing is kept", () -> keptImages(config).isEmpty());
     assertNeverFailed(job);
     cluster.cancel(job);
+  }
+
+  @Test
+  void atTheStartImagesAreFetchedOnceForAllSubtasksAndSideBySide() throws Exception {
+    publish(adapter(1));
+    for (int i = 0; i < 4; i++) {
+      pages.put("/together" + i + ".png", picture(i));
+      query("q" + i, url("/together" + i + ".png"), null);
+    }
+    query("gone", url("/gone.png"), null);
+    // In both partitions, so that both subtasks match.
+    for (int i = 0; i < 20; i++) {
+      item("item" + i, picture(i % 4), null, LONG_AGO);
+    }
+    cluster.flush();
+    JobID job = submit(fetching());
+    ScoreCluster.await("every item is alerted", () -> ofOwnQuery() == 20);
+    ScoreCluster.await("all are answered", () -> answers().size() >= 5);
+    assertNeverFailed(job);
+    cluster.cancel(job);
+    for (int i = 0; i < 4; i++) {
+      assertEquals(1, fetches.get("/together" + i + ".png"));
+    }
+    Map<String, QueryStatus.State> states = new HashMap<>();
+    answers().forEach(answer -> states.put(answer.queryId(), answer.state()));
+    assertEquals(QueryStatus.State.REFUSED, states.get("gone"));
+    assertEquals(QueryStatus.State.ACCEPTED, states.get("q3"));
+  }
+
+  private long ofOwnQuery() {
+    return alerts().stream()
+        .filter(a -> a.queryId().equals("q" + Integer.parseInt(a.itemId().substring(4)) % 4))
+        .count();
   }
 
   @Test

@@ -58,10 +58,11 @@ async function order(method, path, body) {
 }
 
 let toastTimer;
-function toast(text) {
-  $("toast").textContent = text;
+function toast(text, button) {
+  $("toast").textContent = text + (button ? " " : "");
+  if (button) $("toast").append(button);
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { $("toast").textContent = ""; }, 5000);
+  toastTimer = setTimeout(() => { $("toast").textContent = ""; }, button ? 15000 : 5000);
 }
 
 async function attempt(what, done) {
@@ -354,9 +355,6 @@ function queryRow(q, status, found) {
       : status.state === "ACCEPTED" || status.state === "RELEASED" ? ["watching", "good"]
         : status.state === "QUARANTINED" ? ["quarantined", "warn"]
           : [status.state.toLowerCase(), "bad"];
-  const again = { id: q.id, text: q.text, kinds: q.kinds, unlike: q.unlike, minScore: q.minScore,
-    maxFalsePositiveRate: q.maxFalsePositiveRate,
-    coolDownSeconds: q.coolDownMillis === null ? null : q.coolDownMillis / 1000, enabled: !q.enabled };
   return h("li", { "data-query": q.id },
     h("span", { class: "qt" }, q.text || q.id),
     h("span", { class: "qm meta" },
@@ -366,18 +364,24 @@ function queryRow(q, status, found) {
       (found ? " · " + found + (found === 1 ? " alert" : " alerts") : "") +
       (status && status.reason ? " · " + status.reason : "")),
     h("span", { class: "qb" },
-      // An image is not sent to the page, so such a query cannot be written again from here.
-      q.image ? null : h("button", {
+      h("button", {
         type: "button", class: "small", "aria-label": (q.enabled ? "Switch off " : "Switch on ") + q.id,
-        click: () => attempt(() => order("POST", "/api/queries", again)),
+        click: () => attempt(
+          () => order("POST", "/api/queries/change", { id: q.id, enabled: !q.enabled })),
       }, q.enabled ? "Off" : "On"),
-      q.image ? null : h("button", {
+      h("button", {
         type: "button", class: "small", "aria-label": "Edit " + q.id, click: () => editQuery(q),
       }, "Edit"),
       h("button", {
         type: "button", class: "small", "aria-label": "Remove " + q.id,
-        click: () => attempt(
-          () => order("DELETE", "/api/queries/" + encodeURIComponent(q.id)), "removed " + q.id),
+        click: () => attempt(async () => {
+          const removed = await order("DELETE", "/api/queries/" + encodeURIComponent(q.id));
+          toast("removed " + q.id, h("button", {
+            type: "button", class: "small", "aria-label": "Undo the removal of " + q.id,
+            click: () => attempt(
+              () => order("POST", "/api/queries/restore", removed), "watching for " + q.id),
+          }, "Undo"));
+        }),
       }, "Remove")));
 }
 
@@ -559,7 +563,9 @@ function listen() {
 document.querySelectorAll("[data-close]").forEach((button) =>
   button.addEventListener("click", () => button.closest("dialog").close()));
 
+let edited = null;
 function editQuery(q) {
+  edited = q;
   const form = $("queryform");
   form.reset();
   $("queryerror").textContent = "";
@@ -590,13 +596,16 @@ $("queryform").addEventListener("submit", async (event) => {
   const form = event.target.elements;
   try {
     const body = { id: form.id.value };
-    if (form.text.value.trim()) body.text = form.text.value;
+    // What the form does not show stays as it is.
+    const changes = edited !== null && edited.id === body.id;
+    if (form.text.value.trim() || changes) body.text = form.text.value.trim() ? form.text.value : null;
     body.unlike = form.unlike.value.split("\n").filter((line) => line.trim());
     if (form.image.files.length) body.image = await base64(form.image.files[0]);
     if (form.mode.value === "score") body.minScore = Number(form.score.value);
     else body.maxFalsePositiveRate = Number(form.rate.value);
     if (form.cooldown.value !== "") body.coolDownSeconds = Number(form.cooldown.value);
-    await order("POST", "/api/queries", body);
+    else if (changes) body.coolDownSeconds = null;
+    await order("POST", changes ? "/api/queries/change" : "/api/queries", body);
     $("querydialog").close();
     toast("watching for " + body.id);
   } catch (e) {
