@@ -51,7 +51,9 @@ class MetricsTest {
     for (String module : List.of("jobs", "connectors")) {
       try (Stream<Path> files = Files.walk(Yaml.ROOT.resolve(module + "/src/main/java"))) {
         for (Path file : files.filter(f -> f.toString().endsWith(".java")).toList()) {
-          if (!file.endsWith("MetricCatalog.java")) {
+          // Functions of SQL are in a person's own jobs, not in ours.
+          boolean sql = file.toString().contains("/jobs/table/");
+          if (!file.endsWith("MetricCatalog.java") && !sql) {
             Matcher matcher = REGISTERED.matcher(Files.readString(file));
             while (matcher.find()) {
               registered.put(matcher.group(1), file.getFileName().toString());
