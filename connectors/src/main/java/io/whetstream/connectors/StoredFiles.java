@@ -1,6 +1,7 @@
 package io.whetstream.connectors;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.FreshFiles;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.net.URI;
@@ -84,7 +85,7 @@ public final class StoredFiles {
 
   private static void writeLocal(java.nio.file.Path file, byte[] bytes) throws IOException {
     Files.createDirectories(file.getParent());
-    java.nio.file.Path part = Files.createTempFile(file.getParent(), ".part", null);
+    java.nio.file.Path part = FreshFiles.file(file.getParent(), file.getFileName().toString());
     try {
       try (FileChannel channel = FileChannel.open(part, StandardOpenOption.WRITE)) {
         ByteBuffer buffer = ByteBuffer.wrap(bytes);

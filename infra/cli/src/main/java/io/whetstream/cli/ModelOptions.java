@@ -1,6 +1,7 @@
 package io.whetstream.cli;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.scenes.DemoBase;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,6 +16,13 @@ public final class ModelOptions {
       description = "Hugging Face model directory, or the built-in base (default: demo).")
   private String model;
 
+  @Option(
+      names = "--verify",
+      description =
+          "Compute the model's digest anew from all its weights, instead of trusting the one kept"
+              + " for files that have not changed.")
+  private boolean verify;
+
   /** As given: {@code demo} or a directory. */
   public String name() {
     return model;
@@ -26,7 +34,14 @@ public final class ModelOptions {
    * @throws BadInputException if there is no such directory
    */
   public Path directory() {
-    return resolve(model);
+    Path directory = resolve(model);
+    if (verify) {
+      verify = false; // Once a command.
+      try (Checkpoint checkpoint = Checkpoint.open(directory)) {
+        checkpoint.verify();
+      }
+    }
+    return directory;
   }
 
   /** The directory that {@code demo} or a path names. */

@@ -1,6 +1,7 @@
 package io.whetstream.scenes;
 
 import io.whetstream.model.CacheDirectory;
+import io.whetstream.model.FreshFiles;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -98,7 +99,7 @@ public final class DemoBase {
   private static void create(Path cache, Path target, Map<String, byte[]> files)
       throws IOException {
     Files.createDirectories(cache);
-    Path fresh = Files.createTempDirectory(cache, ".demo-base-");
+    Path fresh = FreshFiles.directory(cache, "demo-base");
     try {
       for (Map.Entry<String, byte[]> file : files.entrySet()) {
         Files.write(fresh.resolve(file.getKey()), file.getValue());
@@ -125,7 +126,7 @@ public final class DemoBase {
       if (!Files.isRegularFile(path)
           || Files.size(path) != file.getValue().length
           || !Arrays.equals(Files.readAllBytes(path), file.getValue())) {
-        Path part = Files.createTempFile(cache, ".demo-base-", ".part");
+        Path part = FreshFiles.file(cache, "demo-base");
         Files.write(part, file.getValue());
         Files.move(part, path, StandardCopyOption.ATOMIC_MOVE);
       }

@@ -1,6 +1,7 @@
 package io.whetstream.model.adapter;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.FreshFiles;
 import io.whetstream.model.checkpoint.FloatTensor;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -37,6 +38,10 @@ public final class AdapterCodec {
   private static final String LORA = "lora/";
   private static final String PROMPT_IMAGE = "prompt_image/";
   private static final String PROMPT_TEXT = "prompt_text/";
+
+  /** What training scripts write beside a PEFT adapter when they train more than LoRA. */
+  private static final List<String> OTHER_WEIGHTS =
+      List.of("non_lora_trainables.bin", "non_lora_trainables.safetensors");
 
   private AdapterCodec() {}
 
@@ -164,6 +169,14 @@ public final class AdapterCodec {
   public static AdapterArtifact readPeft(Path directory) {
     Function<String, byte[]> members = path -> bytes(directory.resolve(path));
     String where = directory.toString();
+    for (String other : OTHER_WEIGHTS) {
+      if (Files.exists(directory.resolve(other))) {
+        throw new BadInputException(
+            directory.resolve(other)
+                + ": weights that were trained beside LoRA; an adapter is never applied in part, so"
+                + " merge them into the base, or train LoRA alone");
+      }
+    }
     AdapterConfig config =
         PeftLayout.readLoraConfig(
             required(members, PeftLayout.CONFIG, where), where + "/" + PeftLayout.CONFIG);
@@ -212,7 +225,7 @@ public final class AdapterCodec {
         complete(target, artifact, members);
         return;
       }
-      Path part = Files.createTempDirectory(target.getParent(), "." + target.getFileName() + ".");
+      Path part = FreshFiles.directory(target.getParent(), target.getFileName().toString());
       try {
         for (Map.Entry<String, byte[]> member : members.entrySet()) {
           if (!member.getKey().equals(MANIFEST)) {
@@ -287,7 +300,7 @@ public final class AdapterCodec {
 
   private static void replace(Path file, byte[] bytes) throws IOException {
     Files.createDirectories(file.getParent());
-    Path part = Files.createTempFile(file.getParent(), ".part", null);
+    Path part = FreshFiles.file(file.getParent(), file.getFileName().toString());
     try {
       force(part, bytes);
       Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonPropertyOrder;
 import io.whetstream.model.BadInputException;
 import java.util.List;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
@@ -61,6 +62,9 @@ public record AdapterConfig(
           "mlp.gate_proj",
           "mlp.up_proj",
           "mlp.down_proj");
+
+  /** What Python writes otherwise than Java; escapes are matched so as to be left alone. */
+  private static final Pattern PYTHON = Pattern.compile("\\\\.|\\(\\?P<\\w+>|\\(\\?P=\\w+\\)");
 
   private static final Pattern PLAIN_NAME = Pattern.compile("[A-Za-z0-9_.]+");
 
@@ -123,10 +127,15 @@ public record AdapterConfig(
     }
     if (isExpression(targetModules)) {
       try {
-        Pattern.compile(targetModules.get(0));
+        pattern(targetModules);
       } catch (PatternSyntaxException e) {
         throw new BadInputException(
-            "target_modules is not a regular expression: " + targetModules.get(0), e);
+            "target_modules is not a regular expression that can be read here ("
+                + e.getDescription()
+                + "): "
+                + targetModules.get(0)
+                + "; name the modules instead, as in [\"q_proj\", \"v_proj\"]",
+            e);
       }
     }
   }
@@ -172,7 +181,7 @@ public record AdapterConfig(
    */
   public boolean targets(String module) {
     if (isExpression(targetModules)) {
-      Pattern pattern = Pattern.compile(targetModules.get(0));
+      Pattern pattern = pattern(targetModules);
       return LoraNames.names(module).stream().anyMatch(name -> pattern.matcher(name).matches());
     }
     return targetModules.stream()
@@ -204,6 +213,25 @@ public record AdapterConfig(
         + softText
         + (promptEncoding == PromptEncoding.PIECES ? "" : ", promptEncoding=" + promptEncoding)
         + "]";
+  }
+
+  /** The regular expression of Python as one of Java: named groups and the end of the text. */
+  static Pattern pattern(List<String> expression) {
+    String text = expression.get(0);
+    StringBuilder java = new StringBuilder();
+    Matcher matcher = PYTHON.matcher(text);
+    while (matcher.find()) {
+      String found = matcher.group();
+      String name = "g" + Integer.toHexString(found.replaceAll("\\W|^.P", "").hashCode());
+      String replacement =
+          found.equals("\\Z")
+              ? "\\z"
+              : found.startsWith("(?P<")
+                  ? "(?<" + name + ">"
+                  : found.startsWith("(?P=") ? "\\k<" + name + ">" : found;
+      matcher.appendReplacement(java, Matcher.quoteReplacement(replacement));
+    }
+    return Pattern.compile(matcher.appendTail(java).toString());
   }
 
   static boolean isExpression(List<String> targetModules) {

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.SortedMap;
@@ -29,7 +30,38 @@ final class PeftLayout {
   private static final String PROMPT = "prompt_embeddings";
   private static final ObjectMapper JSON = JsonMapper.builder().build();
 
+  /** Keys that are read, and those that say nothing about what the adapter computes. */
+  private static final Set<String> READ =
+      Set.of(
+          "auto_mapping",
+          "base_model_name_or_path",
+          "bias",
+          "ensure_weight_tying",
+          "inference_mode",
+          "init_lora_weights",
+          "lora_alpha",
+          "lora_dropout",
+          "megatron_core",
+          "peft_type",
+          "peft_version",
+          "qalora_group_size",
+          "r",
+          "revision",
+          "runtime_config",
+          "target_modules",
+          "task_type",
+          "use_rslora");
+
+  /** Kinds of initial values that leave the base's weights alone. */
+  private static final Set<String> INITIAL = new TreeSet<>(Set.of("eva", "gaussian", "orthogonal"));
+
   private PeftLayout() {}
+
+  private static boolean isNeutral(JsonNode value) {
+    return value.isNull()
+        || (value.isBoolean() && !value.asBoolean())
+        || (value.isContainerNode() && value.isEmpty());
+  }
 
   static byte[] loraConfig(AdapterWeights weights, String baseName, boolean older) {
     AdapterConfig config = weights.config();
@@ -82,7 +114,7 @@ final class PeftLayout {
     if (AdapterConfig.isExpression(given)
         && modules.stream()
             .map(module -> older ? module : LoraNames.newer(module))
-            .allMatch(module -> module.matches(given.get(0)))) {
+            .allMatch(module -> AdapterConfig.pattern(given).matcher(module).matches())) {
       return given.get(0);
     }
     SortedMap<Integer, List<String>> byLayer = new TreeMap<>();
@@ -156,30 +188,42 @@ final class PeftLayout {
     if (!type.equals("LORA")) {
       throw new BadInputException(where + ": peft_type is '" + type + "'; supported: LORA");
     }
-    for (String key : List.of("use_dora", "fan_in_fan_out", "lora_bias")) {
-      if (json.path(key).asBoolean(false)) {
-        throw new BadInputException(where + ": " + key + " is not supported");
-      }
-    }
-    for (String key :
-        List.of(
-            "rank_pattern",
-            "alpha_pattern",
-            "modules_to_save",
-            "layers_to_transform",
-            "layer_replication")) {
-      JsonNode value = json.path(key);
-      if (!value.isMissingNode()
-          && !value.isNull()
-          && !(value.isContainerNode() && value.isEmpty())) {
-        throw new BadInputException(where + ": " + key + " is not supported; it holds " + value);
-      }
+    json.properties()
+        .forEach(
+            entry -> {
+              if (!READ.contains(entry.getKey()) && !isNeutral(entry.getValue())) {
+                throw new BadInputException(
+                    where
+                        + ": "
+                        + entry.getKey()
+                        + " is not supported; it holds "
+                        + entry.getValue()
+                        + ", and this adapter may mean something else than plain LoRA");
+              }
+            });
+    JsonNode initial = json.path("init_lora_weights");
+    if (!initial.isMissingNode()
+        && !initial.isNull()
+        && !initial.isBoolean()
+        && !INITIAL.contains(initial.asText().toLowerCase(Locale.ROOT))) {
+      throw new BadInputException(
+          where
+              + ": init_lora_weights is "
+              + initial
+              + ": unless it is one of "
+              + INITIAL
+              + " the base's weights were changed too; save the adapter again with PEFT's"
+              + " path_initial_model_for_weight_conversion to get one of plain LoRA");
     }
     if (!json.path("bias").asText("none").equals("none")) {
       throw new BadInputException(where + ": bias must be 'none', not " + json.path("bias"));
     }
     if (!json.path("r").isInt() || json.path("r").asInt() < 1) {
       throw new BadInputException(where + ": r must be a positive integer, not " + json.path("r"));
+    }
+    if (json.has("lora_alpha") && !json.path("lora_alpha").isNumber()) {
+      throw new BadInputException(
+          where + ": lora_alpha must be a number, not " + json.path("lora_alpha"));
     }
     List<String> targets = new ArrayList<>();
     JsonNode modules = json.path("target_modules");
@@ -268,6 +312,10 @@ final class PeftLayout {
       Files.write(copy, bytes);
       Map<String, FloatTensor> tensors = new TreeMap<>();
       try (SafeTensors file = SafeTensors.open(copy)) {
+        if (!file.unread().isEmpty()) {
+          throw new BadInputException(
+              copy + ": tensors of types that are not supported: " + file.unread());
+        }
         for (String name : file.tensors().keySet()) {
           tensors.put(name, file.tensor(name));
         }

@@ -3,7 +3,9 @@ package io.whetstream.model.checkpoint;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.CacheDirectory;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -11,12 +13,17 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A model directory of Hugging Face, open for reading: {@code config.json} and {@code
@@ -29,6 +36,7 @@ import java.util.TreeMap;
  * threads.
  */
 public final class Checkpoint implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(Checkpoint.class);
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -39,6 +47,10 @@ public final class Checkpoint implements AutoCloseable {
   private final Map<String, SafeTensors> files;
   private final SortedMap<String, Place> places;
   private final ModelConfig config;
+
+  /** Canonical names of the tensors that the configuration calls for. */
+  private final Set<String> used = new HashSet<>();
+
   private String digest;
 
   private Checkpoint(
@@ -64,6 +76,7 @@ public final class Checkpoint implements AutoCloseable {
       throw new BadInputException(directory + ": no such directory");
     }
     Path configFile = directory.resolve("config.json");
+    requireUnquantised(ConfigKeys.of(configFile));
     ModelConfig config = ModelConfig.read(configFile);
     if (config.vision().dynamic() != null) {
       throw new BadInputException(
@@ -81,10 +94,34 @@ public final class Checkpoint implements AutoCloseable {
       config = config.tied(ModelFamily.of(config).tied(ConfigKeys.of(configFile), head));
       Checkpoint checkpoint = new Checkpoint(directory, files, places, config);
       ExpectedTensors.of(config).forEach(checkpoint::require);
+      files.values().forEach(Checkpoint::sayUnread);
       return checkpoint;
     } catch (RuntimeException e) {
       files.values().forEach(SafeTensors::close);
       throw e;
+    }
+  }
+
+  private static void sayUnread(SafeTensors file) {
+    if (!file.unread().isEmpty()) {
+      LOG.warn(
+          "{}: {} tensors are of types that are not read, and not used: {}",
+          file.file(),
+          file.unread().size(),
+          file.unread().entrySet().stream().limit(8).toList());
+    }
+  }
+
+  private static void requireUnquantised(ConfigKeys root) {
+    for (ConfigKeys keys : List.of(root, root.object("text_config"))) {
+      JsonNode quantised = keys.present("quantization_config");
+      if (quantised.isObject() && !quantised.isEmpty()) {
+        throw new BadInputException(
+            root.file()
+                + ": quantization_config: the weights are quantised ("
+                + quantised.path("quant_method").asText("no method named")
+                + "), which is not supported; use the model's weights as they were before that");
+      }
     }
   }
 
@@ -115,6 +152,9 @@ public final class Checkpoint implements AutoCloseable {
         files.put(shard, file);
       }
       TensorInfo info = file.tensors().get(entry.getKey());
+      if (info == null && file.unread().containsKey(entry.getKey())) {
+        continue;
+      }
       if (info == null) {
         throw new BadInputException(
             index + ": tensor " + entry.getKey() + " is not in " + shard + ", where it should be");
@@ -163,8 +203,25 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   private void require(String name, long[] shape) {
+    used.add(name);
     Place place = places.get(name);
     if (place == null) {
+      for (SafeTensors file : files.values()) {
+        file.unread()
+            .forEach(
+                (given, dtype) -> {
+                  if (ModelFamily.of(config).canonical(given).equals(name)) {
+                    throw new BadInputException(
+                        file.file()
+                            + ": tensor "
+                            + given
+                            + " is "
+                            + dtype
+                            + ", which is not supported (supported: F32, F16, BF16, F64); use the"
+                            + " model's weights as they were before quantisation");
+                  }
+                });
+      }
       throw new BadInputException(
           directory
               + ": no tensor "
@@ -235,27 +292,83 @@ public final class Checkpoint implements AutoCloseable {
    * Identity of the model: SHA-256, in hexadecimal, over canonical names in order, element types,
    * shapes, bytes, and the {@link CanonicalForm} of the configuration with its defaults filled in.
    * How the tensors are spread over files and how the file calls them does not matter. Reads all
-   * weights on the first call.
+   * weights on the first call, once for files that stay as they are: the digest of a large model is
+   * kept in the {@link CacheDirectory}.
+   *
+   * @throws BadInputException if a tensor that is used holds a value that is not finite
    */
-  public synchronized String digest() {
+  public String digest() {
+    return digest(new KeptDigests(CacheDirectory.path()));
+  }
+
+  synchronized String digest(KeptDigests kept) {
     if (digest == null) {
-      try {
-        MessageDigest sha = MessageDigest.getInstance("SHA-256");
-        places.forEach(
-            (name, place) -> {
-              TensorInfo info = place.info();
-              String line = name + ' ' + info.dtype() + Arrays.toString(info.shape()) + '\n';
-              sha.update(line.getBytes(StandardCharsets.UTF_8));
-              place.file().forEachMap(info, sha::update);
-            });
-        String form = CanonicalForm.of(config);
-        sha.update(form.getBytes(StandardCharsets.UTF_8));
-        digest = HexFormat.of().formatHex(sha.digest());
-      } catch (NoSuchAlgorithmException e) {
-        throw new IllegalStateException(e);
+      String form = CanonicalForm.of(config);
+      Optional<Path> place =
+          kept.place(files.values().stream().map(SafeTensors::file).toList(), form);
+      digest = place.flatMap(KeptDigests::read).orElse(null);
+      if (digest == null) {
+        digest = hash(form);
+        place.ifPresent(file -> KeptDigests.write(file, digest));
       }
     }
     return digest;
+  }
+
+  /**
+   * {@link #digest}, computed from all weights whatever is kept, which it replaces.
+   *
+   * @throws BadInputException if a tensor that is used holds a value that is not finite
+   */
+  public String verify() {
+    return verify(new KeptDigests(CacheDirectory.path()));
+  }
+
+  synchronized String verify(KeptDigests kept) {
+    String form = CanonicalForm.of(config);
+    Optional<Path> place =
+        kept.place(files.values().stream().map(SafeTensors::file).toList(), form);
+    digest = hash(form);
+    place.ifPresent(file -> KeptDigests.write(file, digest));
+    return digest;
+  }
+
+  private String hash(String form) {
+    try {
+      MessageDigest sha = MessageDigest.getInstance("SHA-256");
+      places.forEach(
+          (name, place) -> {
+            TensorInfo info = place.info();
+            String line = name + ' ' + info.dtype() + Arrays.toString(info.shape()) + '\n';
+            sha.update(line.getBytes(StandardCharsets.UTF_8));
+            boolean checked = used.contains(name);
+            place
+                .file()
+                .forEachMap(
+                    info,
+                    bytes -> {
+                      if (checked) {
+                        requireFinite(place, bytes.duplicate().order(bytes.order()));
+                      }
+                      sha.update(bytes);
+                    });
+          });
+      sha.update(form.getBytes(StandardCharsets.UTF_8));
+      return HexFormat.of().formatHex(sha.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static void requireFinite(Place place, ByteBuffer bytes) {
+    if (!Floats.allFinite(place.info().dtype(), bytes)) {
+      throw new BadInputException(
+          place.file().file()
+              + ": tensor "
+              + place.info().name()
+              + " holds values that are not finite (NaN or infinity), so every vector would; the"
+              + " file is damaged, or was saved from a run that had diverged");
+    }
   }
 
   @Override

@@ -113,7 +113,8 @@ final class ConfigKeys {
     if (value.isMissingNode()) {
       return otherwise;
     }
-    if (!value.isIntegralNumber() || !value.canConvertToInt()) {
+    // Some programs write whole numbers as 512.0.
+    if (!value.isNumber() || value.asDouble() != value.asInt()) {
       throw wrong(key, "a whole number");
     }
     return value.asInt();

@@ -1,8 +1,49 @@
 package io.whetstream.model.checkpoint;
 
+import java.nio.ByteBuffer;
+import java.nio.DoubleBuffer;
+import java.nio.IntBuffer;
+import java.nio.ShortBuffer;
+
 /** Conversions between the 16-bit floating-point types and {@code float}. */
 final class Floats {
   private Floats() {}
+
+  /** Whether no value is NaN or infinite: its exponent bits are not all ones. */
+  static boolean allFinite(DType dtype, ByteBuffer bytes) {
+    switch (dtype) {
+      case F32 -> {
+        IntBuffer values = bytes.asIntBuffer();
+        while (values.hasRemaining()) {
+          if ((values.get() & 0x7f800000) == 0x7f800000) {
+            return false;
+          }
+        }
+      }
+      case F16, BF16 -> {
+        int exponent = dtype == DType.F16 ? 0x7c00 : 0x7f80;
+        ShortBuffer values = bytes.asShortBuffer();
+        while (values.hasRemaining()) {
+          if ((values.get() & exponent) == exponent) {
+            return false;
+          }
+        }
+      }
+      case F64 -> {
+        DoubleBuffer values = bytes.asDoubleBuffer();
+        while (values.hasRemaining()) {
+          // As the models take it: a double beyond a float's range is infinite there.
+          if (!Float.isFinite((float) values.get())) {
+            return false;
+          }
+        }
+      }
+      default -> {
+        return true;
+      }
+    }
+    return true;
+  }
 
   /** IEEE 754 binary16 to float, exact; subnormals, infinities and NaN included. */
   static float fromHalf(short bits) {

@@ -9,11 +9,11 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.BadInputException;
 import java.io.EOFException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -24,6 +24,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * A safetensors file, open for reading. The header is checked completely on opening, as strictly as
@@ -52,18 +53,27 @@ public final class SafeTensors implements AutoCloseable {
               .build());
 
   private final Path file;
-  private final FileChannel channel;
+  private volatile List<Piece> pieces;
   private final Map<String, TensorInfo> tensors;
+  private final Map<String, String> unread;
   private final Map<String, String> metadata;
+
+  /** A mapped part of the file: whole tensors, or a part of one that is too large for a map. */
+  private record Piece(long begin, ByteBuffer map) {}
+
+  /** What a tensor takes of the file, whatever its type is. */
+  private record Span(String name, long begin, long end) {}
 
   private SafeTensors(
       Path file,
-      FileChannel channel,
+      List<Piece> pieces,
       Map<String, TensorInfo> tensors,
+      Map<String, String> unread,
       Map<String, String> metadata) {
     this.file = file;
-    this.channel = channel;
+    this.pieces = pieces;
     this.tensors = Collections.unmodifiableMap(tensors);
+    this.unread = Collections.unmodifiableMap(unread);
     this.metadata = Collections.unmodifiableMap(metadata);
   }
 
@@ -77,28 +87,11 @@ public final class SafeTensors implements AutoCloseable {
     if (!Files.isRegularFile(file)) {
       throw new BadInputException(file + ": no such file");
     }
-    FileChannel channel;
-    try {
-      channel = FileChannel.open(file, StandardOpenOption.READ);
-    } catch (IOException e) {
-      throw new BadInputException(file + ": cannot be read: " + e, e);
-    }
-    try {
+    // Nothing but opening uses the channel: a thread that is interrupted in it closes it for all.
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return parse(file, channel);
     } catch (IOException e) {
-      closeQuietly(channel, e);
-      throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
-    } catch (RuntimeException e) {
-      closeQuietly(channel, e);
-      throw e;
-    }
-  }
-
-  private static void closeQuietly(FileChannel channel, Exception cause) {
-    try {
-      channel.close();
-    } catch (IOException e) {
-      cause.addSuppressed(e);
+      throw new BadInputException(file + ": cannot be read: " + e, e);
     }
   }
 
@@ -108,6 +101,7 @@ public final class SafeTensors implements AutoCloseable {
       throw new BadInputException(
           file + ": not a safetensors file: " + size + " bytes, shorter than its length field");
     }
+    requireNoPointer(file, channel, size);
     long length = readFully(channel, 0, 8).getLong();
     if (length < 0 || length > size - 8) {
       throw new BadInputException(
@@ -123,20 +117,32 @@ public final class SafeTensors implements AutoCloseable {
     }
     JsonNode header = header(file, readFully(channel, 8, (int) length));
     Map<String, String> metadata = new LinkedHashMap<>();
-    List<TensorInfo> found = new ArrayList<>();
+    List<Span> found = new ArrayList<>();
+    Map<String, TensorInfo> tensors = new TreeMap<>();
+    Map<String, String> unread = new TreeMap<>();
     for (Map.Entry<String, JsonNode> entry : header.properties()) {
       if (entry.getKey().equals("__metadata__")) {
         for (Map.Entry<String, JsonNode> item : entry.getValue().properties()) {
           metadata.put(item.getKey(), item.getValue().asText());
         }
       } else {
-        found.add(tensor(file, entry.getKey(), entry.getValue(), 8 + length, size));
+        String name = entry.getKey();
+        Span span = span(file, name, entry.getValue(), 8 + length, size);
+        found.add(span);
+        String dtype = entry.getValue().path("dtype").asText();
+        if (isRead(dtype)) {
+          tensors.put(name, tensor(file, span, DType.valueOf(dtype), entry.getValue()));
+        } else if (dtype.isEmpty()) {
+          throw new BadInputException(file + ": tensor " + name + ": no dtype");
+        } else {
+          unread.put(name, dtype);
+        }
       }
     }
-    found.sort(Comparator.comparingLong(TensorInfo::begin).thenComparingLong(TensorInfo::end));
+    found.sort(Comparator.comparingLong(Span::begin).thenComparingLong(Span::end));
     long position = 8 + length;
-    TensorInfo before = null;
-    for (TensorInfo info : found) {
+    Span before = null;
+    for (Span info : found) {
       if (info.begin() < position) {
         throw new BadInputException(
             file + ": tensor " + info.name() + " overlaps tensor " + before.name());
@@ -152,11 +158,46 @@ public final class SafeTensors implements AutoCloseable {
       throw new BadInputException(
           file + ": " + (size - position) + " stray bytes behind the last tensor");
     }
-    Map<String, TensorInfo> tensors = new LinkedHashMap<>();
-    found.stream()
-        .sorted(Comparator.comparing(TensorInfo::name))
-        .forEach(info -> tensors.put(info.name(), info));
-    return new SafeTensors(file, channel, tensors, metadata);
+    return new SafeTensors(file, map(channel, found), tensors, unread, metadata);
+  }
+
+  private static void requireNoPointer(Path file, FileChannel channel, long size)
+      throws IOException {
+    byte[] pointer = "version https://git-lfs".getBytes(StandardCharsets.US_ASCII);
+    if (size >= pointer.length
+        && Arrays.equals(readFully(channel, 0, pointer.length).array(), pointer)) {
+      throw new BadInputException(
+          file
+              + ": a Git LFS pointer, not the weights themselves; fetch them with 'git lfs pull' in"
+              + " the model's directory");
+    }
+  }
+
+  /** Maps the data, cut where tensors end; one larger than a map is cut between its elements. */
+  private static List<Piece> map(FileChannel channel, List<Span> spans) throws IOException {
+    List<Piece> pieces = new ArrayList<>();
+    long begin = -1;
+    long end = -1;
+    for (Span span : spans) {
+      if (begin >= 0 && span.end() - begin > MAP_BYTES) {
+        pieces.add(piece(channel, begin, end));
+        begin = -1;
+      }
+      begin = begin < 0 ? span.begin() : begin;
+      while (span.end() - begin > MAP_BYTES) {
+        pieces.add(piece(channel, begin, begin + MAP_BYTES));
+        begin += MAP_BYTES;
+      }
+      end = span.end();
+    }
+    if (begin >= 0 && end > begin) {
+      pieces.add(piece(channel, begin, end));
+    }
+    return pieces;
+  }
+
+  private static Piece piece(FileChannel channel, long begin, long end) throws IOException {
+    return new Piece(begin, channel.map(FileChannel.MapMode.READ_ONLY, begin, end - begin));
   }
 
   private static JsonNode header(Path file, ByteBuffer bytes) {
@@ -180,19 +221,10 @@ public final class SafeTensors implements AutoCloseable {
     return header;
   }
 
-  private static TensorInfo tensor(Path file, String name, JsonNode node, long start, long size) {
+  private static Span span(Path file, String name, JsonNode node, long start, long size) {
     String where = file + ": tensor " + name + ": ";
     if (!node.isObject()) {
       throw new BadInputException(where + "its header entry is not a JSON object");
-    }
-    DType dtype = dtype(where, node.path("dtype").asText());
-    JsonNode dimensions = node.path("shape");
-    if (!dimensions.isArray()) {
-      throw new BadInputException(where + "no shape");
-    }
-    long[] shape = new long[dimensions.size()];
-    for (int i = 0; i < shape.length; i++) {
-      shape[i] = natural(where + "shape", dimensions.get(i));
     }
     JsonNode offsets = node.path("data_offsets");
     if (offsets.size() != 2) {
@@ -211,6 +243,19 @@ public final class SafeTensors implements AutoCloseable {
               + (size - start)
               + " bytes of data; the file is truncated or damaged");
     }
+    return new Span(name, start + begin, start + end);
+  }
+
+  private static TensorInfo tensor(Path file, Span span, DType dtype, JsonNode node) {
+    String where = file + ": tensor " + span.name() + ": ";
+    JsonNode dimensions = node.path("shape");
+    if (!dimensions.isArray()) {
+      throw new BadInputException(where + "no shape");
+    }
+    long[] shape = new long[dimensions.size()];
+    for (int i = 0; i < shape.length; i++) {
+      shape[i] = natural(where + "shape", dimensions.get(i));
+    }
     long bytes;
     try {
       bytes = dtype.bytes();
@@ -221,7 +266,7 @@ public final class SafeTensors implements AutoCloseable {
       throw new BadInputException(
           where + "shape " + Arrays.toString(shape) + " is larger than any file", e);
     }
-    if (bytes != end - begin) {
+    if (bytes != span.end() - span.begin()) {
       throw new BadInputException(
           where
               + dtype
@@ -229,19 +274,13 @@ public final class SafeTensors implements AutoCloseable {
               + " needs "
               + bytes
               + " bytes, its data_offsets span "
-              + (end - begin));
+              + (span.end() - span.begin()));
     }
-    return new TensorInfo(name, dtype, shape, start + begin, start + end);
+    return new TensorInfo(span.name(), dtype, shape, span.begin(), span.end());
   }
 
-  private static DType dtype(String where, String name) {
-    for (DType dtype : DType.values()) {
-      if (dtype.name().equals(name)) {
-        return dtype;
-      }
-    }
-    throw new BadInputException(
-        where + "dtype '" + name + "' is not supported; supported: " + List.of(DType.values()));
+  private static boolean isRead(String dtype) {
+    return Arrays.stream(DType.values()).anyMatch(known -> known.name().equals(dtype));
   }
 
   private static long natural(String where, JsonNode node) {
@@ -267,7 +306,12 @@ public final class SafeTensors implements AutoCloseable {
     return file;
   }
 
-  /** All tensors by name, in order of name. */
+  /** Tensors of element types that this library does not read: type by name. */
+  public Map<String, String> unread() {
+    return unread;
+  }
+
+  /** All tensors by name, in order of name, but those {@link #unread}. */
   public Map<String, TensorInfo> tensors() {
     return tensors;
   }
@@ -387,23 +431,28 @@ public final class SafeTensors implements AutoCloseable {
 
   /** Hands over the tensor's bytes in order, in read-only little-endian maps. */
   void forEachMap(TensorInfo info, java.util.function.Consumer<ByteBuffer> use) {
-    try {
-      for (long at = info.begin(); at < info.end(); at += MAP_BYTES) {
-        long length = Math.min(MAP_BYTES, info.end() - at);
+    List<Piece> open = pieces;
+    if (open == null) {
+      throw new IllegalStateException(file + " has been closed");
+    }
+    for (Piece piece : open) {
+      long begin = Math.max(info.begin(), piece.begin());
+      long end = Math.min(info.end(), piece.begin() + piece.map().capacity());
+      if (begin < end) {
+        int at = (int) (begin - piece.begin());
         use.accept(
-            channel.map(FileChannel.MapMode.READ_ONLY, at, length).order(ByteOrder.LITTLE_ENDIAN));
+            piece
+                .map()
+                .slice(at, (int) (end - begin))
+                .asReadOnlyBuffer()
+                .order(ByteOrder.LITTLE_ENDIAN));
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(file + ": tensor " + info.name() + " cannot be read", e);
     }
   }
 
+  /** Lets go of the maps; the system takes them back once no buffer of theirs is in use. */
   @Override
   public void close() {
-    try {
-      channel.close();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    pieces = null;
   }
 }

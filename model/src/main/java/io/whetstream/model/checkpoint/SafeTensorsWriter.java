@@ -2,6 +2,7 @@ package io.whetstream.model.checkpoint;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.whetstream.model.FreshFiles;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -118,7 +119,7 @@ public final class SafeTensorsWriter {
     Path target = file.toAbsolutePath();
     Path part = null;
     try {
-      part = Files.createTempFile(target.getParent(), target.getFileName() + ".", ".part");
+      part = FreshFiles.file(target.getParent(), target.getFileName().toString());
       try (FileChannel channel = FileChannel.open(part, StandardOpenOption.WRITE)) {
         writeTo(Channels.newOutputStream(channel));
         channel.force(true);

@@ -18,6 +18,10 @@ public interface ImageProcessor {
    */
   static ImageProcessor open(Path modelDir) {
     ModelConfig config = ModelConfig.read(modelDir.resolve("config.json"));
+    return new GuardedImageProcessor(of(modelDir, config));
+  }
+
+  private static ImageProcessor of(Path modelDir, ModelConfig config) {
     if (config.vision().dynamic() != null) {
       return DynamicImageProcessor.of(modelDir, config);
     }

@@ -1,5 +1,7 @@
 package io.whetstream.model.image;
 
+import io.whetstream.model.BadInputException;
+
 /**
  * Pillow's antialiased resizing of 8-bit images: two passes, rows first, with coefficients of 22
  * fractional bits and 8-bit values between the passes, so that every value is the same as Pillow's.
@@ -32,6 +34,9 @@ enum Resampler {
 
   private static final int BITS = 22;
 
+  /** Coefficients of one pass: 64 MiB. */
+  private static final int MAX_TAPS = 1 << 24;
+
   private final double support;
 
   Resampler(double support) {
@@ -56,7 +61,26 @@ enum Resampler {
     };
   }
 
+  /**
+   * @throws BadInputException if the picture is so long and thin that what lies between the passes
+   *     would be larger than any picture
+   */
   RgbImage resize(RgbImage image, int width, int height) {
+    long between = (long) width * image.height();
+    double taps = 2 * support * Math.max(image.width(), image.height());
+    if (between > ImageDecoder.DEFAULT_MAX_PIXELS
+        || (long) width * height > ImageDecoder.DEFAULT_MAX_PIXELS
+        || taps > MAX_TAPS) {
+      throw new BadInputException(
+          "a picture of "
+              + image.width()
+              + "x"
+              + image.height()
+              + " pixels is too long and thin to be resized to "
+              + width
+              + "x"
+              + height);
+    }
     byte[] rgb = image.rgb();
     if (width != image.width()) {
       rgb = rows(rgb, image.width(), image.height(), width);

@@ -4,12 +4,19 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.ModelConfig;
 import java.nio.file.Path;
+import java.util.regex.Pattern;
 
 /**
  * One square of a fixed size from every picture, as Hugging Face's {@code CLIPImageProcessor} and
  * {@code SiglipImageProcessor} make it: resize, centre crop, rescale, normalise.
  */
 final class SquareImageProcessor implements ImageProcessor {
+  /**
+   * With the suffixes of the implementations that one class has had; all make the same pictures.
+   */
+  private static final Pattern TYPES =
+      Pattern.compile("CLIP|(CLIP|Llava|Siglip)(ImageProcessor(Fast|Pil)?|FeatureExtractor)");
+
   private final ProcessorConfig config;
   private final Resampler resampler;
   private final Size resize;
@@ -21,12 +28,14 @@ final class SquareImageProcessor implements ImageProcessor {
   private SquareImageProcessor(ProcessorConfig config, int tokens) {
     this.config = config;
     String type = config.type("CLIP");
-    boolean siglip = type.startsWith("Siglip") && !type.startsWith("Siglip2");
-    if (!siglip && !type.startsWith("CLIP") && !type.equals("LlavaImageProcessor")) {
+    if (!TYPES.matcher(type).matches()) {
       throw config.bad(
           "image_processor_type",
-          type + " is not supported; supported: CLIPImageProcessor, SiglipImageProcessor");
+          type
+              + " is not supported; supported: CLIPImageProcessor, SiglipImageProcessor,"
+              + " LlavaImageProcessor and the Fast ones of these names");
     }
+    boolean siglip = type.startsWith("Siglip");
     if (config.flag("do_pad", false)) {
       throw config.bad("do_pad", "padding to a square is not supported");
     }

@@ -1,11 +1,11 @@
 package io.whetstream.model.onnx;
 
+import io.whetstream.model.FreshFiles;
 import io.whetstream.model.adapter.AdapterManifest;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Locale;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -51,17 +51,11 @@ final class ExportCache {
   byte[] refresh(OnnxExporter.Graph graph) {
     byte[] bytes = exporter.export(graph);
     Path file = file(graph);
-    Path part = null;
     try {
       Files.createDirectories(directory);
-      part = Files.createTempFile(directory, ".part", null);
-      Files.write(part, bytes);
-      Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      FreshFiles.replace(file, bytes);
     } catch (IOException e) {
       LOG.info("The exported graph cannot be kept in {} ({}); going on without", directory, e);
-      if (part != null) {
-        part.toFile().delete();
-      }
     }
     return bytes;
   }

@@ -3,6 +3,7 @@ package io.whetstream.model.checkpoint;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -13,8 +14,14 @@ import io.whetstream.model.BadInputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -350,5 +357,120 @@ class CheckpointTest {
     Files.write(
         scratch.resolve("model.safetensors"), java.util.Arrays.copyOf(whole, whole.length - 3));
     refused("model.safetensors", "truncated");
+  }
+
+  private void writeWeights(String broken, DType dtype, float value) {
+    SafeTensorsWriter writer = new SafeTensorsWriter();
+    shapes.forEach(
+        (name, shape) -> {
+          float[] values = values(name, shape);
+          if (name.equals(broken)) {
+            values[values.length - 1] = value;
+          }
+          writer.add(name, name.equals(broken) ? dtype : DType.F32, shape, values);
+        });
+    writer.write(scratch.resolve("model.safetensors"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "language_model.model.layers.0.self_attn.q_proj.weight, F32, NaN",
+    "language_model.model.norm.weight, F16, Infinity",
+    "vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias, BF16, -Infinity",
+    "multi_modal_projector.linear_2.weight, F32, Infinity",
+    "language_model.model.embed_tokens.weight, F64, NaN",
+  })
+  void weightsThatAreNotFiniteAreRefusedByName(String name, DType dtype, double value) {
+    writeWeights(name, dtype, (float) value);
+    try (Checkpoint checkpoint = Checkpoint.open(scratch)) {
+      BadInputException e = assertThrows(BadInputException.class, checkpoint::digest);
+      assertTrue(e.getMessage().contains(name), e.getMessage());
+      assertTrue(e.getMessage().contains("not finite"), e.getMessage());
+    }
+  }
+
+  @Test
+  void tensorsThatAreNotUsedMayHoldAnything() throws IOException {
+    shapes.put("vision_tower.vision_model.post_layernorm.weight", new long[] {4});
+    writeWeights("vision_tower.vision_model.post_layernorm.weight", DType.F32, Float.NaN);
+    try (Checkpoint checkpoint = Checkpoint.open(scratch)) {
+      assertEquals(64, checkpoint.digest().length());
+    }
+  }
+
+  @Test
+  void quantisedWeightsAreCalledThat() throws IOException {
+    configure("quantization_config", "{'quant_method':'bitsandbytes','load_in_4bit':true}");
+    refused("quantization_config", "bitsandbytes", "before");
+  }
+
+  @Test
+  void numbersAsPythonWritesThemAreRead() throws IOException {
+    configure("text_config.max_position_embeddings", "512.0");
+    assertEquals(512, config().text().maxPositions());
+    configure("text_config.max_position_embeddings", "512.5");
+    refused("max_position_embeddings", "512.5");
+    String text = JSON.writeValueAsString(JSON.readTree(CONFIG));
+    Files.writeString(
+        scratch.resolve("config.json"),
+        text.substring(0, text.length() - 1)
+            + ",\"router_jitter\":NaN,\"top\":Infinity,\"low\":-Infinity}");
+    Checkpoint.open(scratch).close();
+    Files.writeString(
+        scratch.resolve("config.json"),
+        text.replace("\"vocab_size\"", "\"rms_norm_eps\":NaN,\"vocab_size\""));
+    refused("rms_norm_eps", "NaN");
+  }
+
+  @Test
+  void theDigestOfALargeModelIsKeptUntilItsFilesChange() throws IOException {
+    Clock later = Clock.offset(Clock.systemUTC(), Duration.ofHours(1));
+    KeptDigests kept = new KeptDigests(scratch.resolve("cache"), 1, later);
+    String digest = digest(kept);
+    Path place = only(scratch.resolve("cache").resolve("digests"));
+    assertEquals(digest, Files.readString(place).strip());
+
+    String other = "0".repeat(64);
+    Files.writeString(place, other);
+    assertEquals(other, digest(kept), "what is kept is not computed again");
+    try (Checkpoint checkpoint = Checkpoint.open(scratch)) {
+      assertEquals(digest, checkpoint.verify(kept));
+    }
+    assertEquals(digest, digest(kept), "verifying mends what is kept");
+
+    Files.writeString(place, other);
+    Files.setLastModifiedTime(
+        scratch.resolve("model.safetensors"), FileTime.from(Instant.ofEpochSecond(1)));
+    assertEquals(digest, digest(kept), "touched");
+    configure("text_config.rms_norm_eps", "0.5");
+    assertNotEquals(digest, digest(kept), "another configuration");
+  }
+
+  @Test
+  void theDigestOfSmallAndOfNewFilesIsNotKept() {
+    for (KeptDigests kept :
+        List.of(
+            new KeptDigests(scratch.resolve("cache")),
+            new KeptDigests(
+                scratch.resolve("cache"),
+                1,
+                Clock.offset(Clock.systemUTC(), Duration.ofHours(-1))))) {
+      assertEquals(64, digest(kept).length());
+      assertFalse(Files.exists(scratch.resolve("cache")));
+    }
+  }
+
+  private String digest(KeptDigests kept) {
+    try (Checkpoint checkpoint = Checkpoint.open(scratch)) {
+      return checkpoint.digest(kept);
+    }
+  }
+
+  private static Path only(Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      List<Path> found = files.toList();
+      assertEquals(1, found.size(), found.toString());
+      return found.get(0);
+    }
   }
 }

@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -261,13 +262,64 @@ class SafeTensorsTest {
         "F32 | 1 | [0,4] | no shape",
         "F32 | [1] | [0] | data_offsets",
         "F32 | [1] | [0,18446744073709551615] | no size",
-        "C64 | [1] | [0,4] | not supported",
-        "'' | [1] | [0,4] | not supported",
+        "C64 | [1] | [0,8] | outside",
+        "'' | [1] | [0,4] | no dtype",
       })
   void refusesAnImpossibleTensor(String dtype, String shape, String offsets, String reason)
       throws IOException {
     Path file = write("{" + entry("layer.weight", dtype, shape, offsets) + "}", 4);
     refused(file, "tensor layer.weight", reason);
+  }
+
+  @Test
+  void tensorsOfTypesThatAreNotReadAreNamedAndNothingElse() throws IOException {
+    Path file =
+        write(
+            "{"
+                + entry("a", "F8_E4M3", "[4]", "[0,4]")
+                + ","
+                + entry("b", "F32", "[1]", "[4,8]")
+                + ","
+                + entry("c", "U16", "[2]", "[8,12]")
+                + "}",
+            12);
+    try (SafeTensors read = SafeTensors.open(file)) {
+      assertEquals(Map.of("a", "F8_E4M3", "c", "U16"), read.unread());
+      assertEquals(Set.of("b"), read.tensors().keySet());
+      assertEquals(1, read.floats("b").length);
+    }
+  }
+
+  @Test
+  void aPointerOfGitLfsIsCalledOne() throws IOException {
+    Path file = scratch.resolve("pointer.safetensors");
+    Files.writeString(file, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 14\n");
+    refused(file, "Git LFS pointer", "git lfs pull");
+  }
+
+  @Test
+  void aThreadThatIsInterruptedTakesNothingFromOthers() throws Exception {
+    Path file = scratch.resolve("shared.safetensors");
+    new SafeTensorsWriter().add("w", new long[] {2}, new float[] {1, 2}).write(file);
+    try (SafeTensors read = SafeTensors.open(file)) {
+      Thread other =
+          new Thread(
+              () -> {
+                Thread.currentThread().interrupt();
+                read.floats("w");
+              });
+      other.start();
+      other.join();
+      assertArrayEquals(new float[] {1, 2}, read.floats("w"));
+    }
+  }
+
+  @Test
+  void aFileIsReadableByWhomTheProcessLetsRead() throws IOException {
+    Path plain = Files.createFile(scratch.resolve("plain"));
+    Path file = scratch.resolve("rights.safetensors");
+    new SafeTensorsWriter().add("w", new long[] {1}, new float[] {1}).write(file);
+    assertEquals(Files.getPosixFilePermissions(plain), Files.getPosixFilePermissions(file));
   }
 
   @Test

@@ -151,4 +151,68 @@ class ImageProcessorTest {
     BadInputException e = assertThrows(BadInputException.class, () -> processor.process(thread));
     assertTrue(e.getMessage().contains("1x20000000"), e.getMessage());
   }
+
+  @ParameterizedTest
+  @CsvSource({"1, 12000000", "12000000, 1"})
+  void aPictureTooThinToBeResizedIsRefusedNotOverflown(int width, int height) throws IOException {
+    RgbImage thin = new RgbImage(width, height, new byte[3 * width * height]);
+    for (String config :
+        new String[] {
+          "{'image_processor_type':'SiglipImageProcessor','size':{'height':384,'width':384}}",
+          "{'size':336,'crop_size':336}"
+        }) {
+      SquareImageProcessor processor = open(config);
+      BadInputException e =
+          assertThrows(BadInputException.class, () -> processor.process(thin), config);
+      assertTrue(e.getMessage().contains(width + "x" + height), e.getMessage());
+      assertTrue(e.getMessage().contains("too long and thin"), e.getMessage());
+    }
+  }
+
+  @Test
+  void whateverOnePictureSetsOffIsAnErrorOfThatPicture() throws IOException {
+    SquareImageProcessor inner = open("{}");
+    ImageProcessor guarded =
+        new GuardedImageProcessor(
+            new ImageProcessor() {
+              @Override
+              public ModelImage process(RgbImage image) {
+                throw new ArrayIndexOutOfBoundsException(-7);
+              }
+
+              @Override
+              public ImageGeometry geometry(int width, int height) {
+                return inner.geometry(width, height);
+              }
+
+              @Override
+              public int side() {
+                return inner.side();
+              }
+            });
+    RgbImage picture = ramp(9, 9);
+    BadInputException e = assertThrows(BadInputException.class, () -> guarded.process(picture));
+    assertTrue(e.getMessage().contains("9x9"), e.getMessage());
+    assertEquals(224, guarded.side());
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "LlavaImageProcessorFast, true",
+    "CLIPImageProcessorFast, true",
+    "SiglipImageProcessorFast, true",
+    "CLIPImageProcessorPil, true",
+    "Siglip2ImageProcessor, false",
+    "Siglip2ImageProcessorFast, false",
+    "CLIPSegProcessor, false",
+  })
+  void processorsAreKnownByTheirWholeNames(String type, boolean known) throws IOException {
+    String config = "{'image_processor_type':'" + type + "'}";
+    if (known) {
+      assertEquals(224, open(config).side());
+    } else {
+      BadInputException e = assertThrows(BadInputException.class, () -> open(config));
+      assertTrue(e.getMessage().contains(type.replace("Fast", "")), e.getMessage());
+    }
+  }
 }
