@@ -1,8 +1,8 @@
 package io.whetstream.cli;
 
-import io.whetstream.model.checkpoint.ModelConfig;
-import io.whetstream.model.checkpoint.TextConfig;
-import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.checkpoint.Architecture.Decoder;
+import io.whetstream.model.checkpoint.Architecture.Tower;
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Row;
@@ -10,7 +10,7 @@ import java.util.List;
 
 /**
  * Memory of one training step, in bytes, counted from what the forward passes keep for the backward
- * pass (resource {@code llava.py}, the functions named below). An estimate of what a run has
+ * pass (of the TorchScript parts). An estimate of what a run has
  * resident at its peak, within a fifth of it where that was measured ({@code model/RESULTS.md}).
  *
  * @param weights the frozen base, and its file as it is mapped
@@ -50,8 +50,7 @@ record MemoryEstimate(
    * @param chunk rows computed at once; 0 is all
    */
   static MemoryEstimate of(
-      ModelConfig config,
-      long parameters,
+      Architecture architecture,
       long file,
       long trainable,
       int rank,
@@ -65,13 +64,14 @@ record MemoryEstimate(
           case FP32 -> 4;
           case FP64 -> 8;
         };
-    TextConfig t = config.text();
-    long weights = element * (parameters + (long) t.maxPositions() * t.headDim()) + file;
+    Decoder decoder = architecture.decoder();
+    long angles = (long) decoder.rotary().places() * decoder.headDim();
+    long weights = element * (architecture.parameters() + angles) + file;
     // Four vectors that stay; gradient and cast copies of a step.
     long adapter = trainable * (4L * 4 + 4 + 2L * element);
-    long activations = activations(t, rank, rows, chunk, element);
+    long activations = activations(decoder, rank, rows, chunk, element);
     int atOnce = Math.min(chunk == 0 ? VISION_AT_ONCE : chunk, VISION_AT_ONCE);
-    long pictures = images(config, images, atOnce, element);
+    long pictures = images(architecture, images, atOnce, element);
     boolean recomputed = chunk > 0 && chunk < rows.size();
     long allocator = activations / 5 + (recomputed ? BETWEEN_UNITS : 0);
     return new MemoryEstimate(
@@ -84,20 +84,20 @@ record MemoryEstimate(
         weights + adapter + activations + pictures + PROCESS + allocator);
   }
 
-  private static long activations(TextConfig t, int rank, List<Row> rows, int chunk, int element) {
-    long d = t.hiddenSize();
-    long q = (long) t.heads() * t.headDim();
-    long kv = (long) t.keyValueHeads() * t.headDim();
-    long f = t.intermediateSize();
-    // decoder_layer keeps: both norms' inputs and outputs (in 32 bit as well where they are cast),
+  private static long activations(Decoder decoder, int rank, List<Row> rows, int chunk, int element) {
+    long d = decoder.width();
+    long q = decoder.queries();
+    long kv = decoder.keys();
+    long f = decoder.innerWidth();
+    // A layer keeps: both norms' inputs and outputs (in 32 bit as well where they are cast),
     // q, k, v as attention reads them and its result, gate and up, their activation and product,
     // and LoRA's narrow products.
     long norms = 4 * d + (element == 2 ? 4 * d : 0);
-    long attention = t.heads() == t.keyValueHeads() ? 3 * q + 3 * kv : 6 * q + 2 * kv;
+    long attention = decoder.heads() == decoder.keyValueHeads() ? 3 * q + 3 * kv : 6 * q + 2 * kv;
     long kept = norms + attention + 4 * f + 7L * rank;
     long temporaries = 4 * f + 4 * d;
     // Logits in 32 bit, their log-softmax and their gradient.
-    long target = 3L * 4 * t.vocabSize() + (element == 2 ? 2L * t.vocabSize() : 0);
+    long target = 3L * 4 * decoder.vocabulary() + (element == 2 ? 2L * decoder.vocabulary() : 0);
     long tokens = 0;
     long targets = 0;
     if (chunk == 0) {
@@ -112,17 +112,17 @@ record MemoryEstimate(
       targets = count * most;
     }
     long unit = Math.min(tokens, UNIT_TOKENS);
-    return element * (tokens * t.layers() * kept + unit * temporaries) + targets * target;
+    return element * (tokens * decoder.layers().size() * kept + unit * temporaries) + targets * target;
   }
 
   private static long images(
-      ModelConfig config, List<ImageGeometry> images, long atOnce, int element) {
-    VisionConfig v = config.vision();
+      Architecture architecture, List<ImageGeometry> images, long atOnce, int element) {
+    Tower tower = architecture.tower();
     long pixels = images.stream().mapToLong(ImageGeometry::values).sum();
     long tokens = images.stream().mapToLong(ImageGeometry::tokens).sum();
     long inputs = images.stream().mapToLong(ImageGeometry::inputs).sum();
-    long features = tokens * config.text().hiddenSize();
-    long layer = v.positions() * (6L * v.hiddenSize() + 2L * v.intermediateSize());
+    long features = tokens * architecture.decoder().width();
+    long layer = tower.places() * (6L * tower.width() + 2L * tower.innerWidth());
     return 2 * 4 * pixels + 2 * element * features + Math.min(inputs, atOnce) * element * layer;
   }
 }

@@ -2,6 +2,7 @@ package io.whetstream.cli;
 
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.AdapterLayout;
@@ -76,11 +77,10 @@ final class PlanCommand implements Callable<Integer> {
       int side = base.processor().side();
       ImageGeometry picture = base.processor().geometry(side, side);
       List<Row> rows = rows(sequences, picture);
-      long parameters = parameters(base.checkpoint());
+      Architecture architecture = base.config().architecture();
       MemoryEstimate memory =
           MemoryEstimate.of(
-              base.config(),
-              parameters,
+              architecture,
               bytes(base.checkpoint()),
               layout.size(),
               adapter.rank(),
@@ -90,10 +90,10 @@ final class PlanCommand implements Callable<Integer> {
               compute.precision());
       Result planned =
           new Result(
-              parameters,
+              architecture.parameters(),
               layout.size(),
               rows.stream().mapToInt(Row::length).sum(),
-              new Flops(base.config())
+              new Flops(architecture)
                   .step(rows, Collections.nCopies(training.batch(), picture), layout),
               memory,
               12L * layout.size(),
@@ -121,10 +121,6 @@ final class PlanCommand implements Callable<Integer> {
       }
     }
     return rows;
-  }
-
-  private static long parameters(Checkpoint checkpoint) {
-    return checkpoint.names().stream().mapToLong(name -> checkpoint.info(name).size()).sum();
   }
 
   private static long bytes(Checkpoint checkpoint) {

@@ -93,7 +93,7 @@ public final class Checkpoint implements AutoCloseable {
       boolean head = places.containsKey("language_model.lm_head.weight");
       config = config.tied(ModelFamily.of(config).tied(ConfigKeys.of(configFile), head));
       Checkpoint checkpoint = new Checkpoint(directory, files, places, config);
-      ExpectedTensors.of(config).forEach(checkpoint::require);
+      config.architecture().tensors().forEach(checkpoint::require);
       files.values().forEach(Checkpoint::sayUnread);
       return checkpoint;
     } catch (RuntimeException e) {
@@ -252,6 +252,14 @@ public final class Checkpoint implements AutoCloseable {
   /** The configuration. */
   public ModelConfig config() {
     return config;
+  }
+
+  /** The largest {@code attention_dropout} of tower and decoder: it means something in training. */
+  public double attentionDropout() {
+    ConfigKeys root = ConfigKeys.of(directory.resolve("config.json"));
+    return Math.max(
+        root.object("text_config").present("attention_dropout").asDouble(0),
+        root.object("vision_config").present("attention_dropout").asDouble(0));
   }
 
   /** All canonical names, in order. */

@@ -62,6 +62,27 @@ final class Idefics3Family implements ModelFamily {
   }
 
   @Override
+  public Architecture network(ModelConfig config) {
+    int square = config.shuffle() * config.shuffle();
+    return new Architecture(
+        SquareTowerModules.idefics3(config.vision()),
+        new Architecture.Connector(
+            "shuffle",
+            List.of(
+                new Architecture.Linear(
+                    "connector.modality_projection.proj",
+                    Architecture.Role.CONNECTOR,
+                    config.text().hiddenSize(),
+                    config.vision().hiddenSize() * square,
+                    false)),
+            null,
+            config.shuffle(),
+            config.imageTokens(),
+            null),
+        DecoderModules.of(config.text(), config.tiedEmbeddings()));
+  }
+
+  @Override
   public String canonical(String name) {
     return TensorNames.renamed(
         name,

@@ -1,6 +1,8 @@
 package io.whetstream.model.checkpoint;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.whetstream.model.checkpoint.Architecture.Linear;
+import io.whetstream.model.checkpoint.Architecture.Role;
 import java.util.List;
 
 /**
@@ -105,6 +107,27 @@ class LlavaFamily implements ModelFamily {
         tied(root, false),
         0,
         canvases(root, vision));
+  }
+
+  @Override
+  public Architecture network(ModelConfig config) {
+    int dropped = config.visionFeatureSelectStrategy().equals("default") ? 1 : 0;
+    int width = config.text().hiddenSize();
+    String connector = "multi_modal_projector.linear_";
+    boolean bias = config.projectorBias();
+    return new Architecture(
+        SquareTowerModules.of(config.vision(), config.visionLayersUsed(), dropped),
+        new Architecture.Connector(
+            "perceptron",
+            List.of(
+                new Linear(
+                    connector + 1, Role.CONNECTOR, width, config.vision().hiddenSize(), bias),
+                new Linear(connector + 2, Role.CONNECTOR, width, width, bias)),
+            Activation.of(config.projectorActivation()),
+            1,
+            config.imageTokens(),
+            config.canvases() == null ? null : new Architecture.Table("image_newline", 0, width)),
+        DecoderModules.of(config.text(), config.tiedEmbeddings()));
   }
 
   /** The id of the token that stands for an image feature. */

@@ -78,6 +78,11 @@ public record ModelConfig(
     return ModelFamily.read(ConfigKeys.of(file));
   }
 
+  /** The network it describes. */
+  public Architecture architecture() {
+    return ModelFamily.of(this).network(this);
+  }
+
   /** Encoder layers that are run: later ones do not reach the projector. */
   public int visionLayersUsed() {
     return visionFeatureLayer >= 0 ? visionFeatureLayer : vision.layers() + 1 + visionFeatureLayer;

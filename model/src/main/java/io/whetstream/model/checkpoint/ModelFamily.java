@@ -33,6 +33,11 @@ interface ModelFamily {
   /** The configuration, with the class defaults of transformers where a key is missing. */
   ModelConfig config(ConfigKeys root);
 
+  /** The network of a configuration of this family. */
+  default Architecture network(ModelConfig config) {
+    throw new BadInputException("models of family " + modelType() + " cannot be run");
+  }
+
   /** The canonical name of a tensor, whichever of the family's layouts its file has. */
   String canonical(String name);
 

@@ -3,9 +3,10 @@ package io.whetstream.model.lvlm;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
+import io.whetstream.model.checkpoint.Architecture;
+import io.whetstream.model.checkpoint.Architecture.Linear;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.ModelConfig;
-import io.whetstream.model.checkpoint.TextConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -30,27 +31,25 @@ public final class AdapterLayout {
   private final int width;
   private final List<Part> parts = new ArrayList<>();
   private final int size;
+  private long loraAfterLastAttention;
 
   /** The layout of adapters of this configuration for this model. */
   public AdapterLayout(ModelConfig model, AdapterConfig config) {
     this.config = config;
-    TextConfig text = model.text();
-    width = text.hiddenSize();
-    int queries = text.heads() * text.headDim();
-    int keys = text.keyValueHeads() * text.headDim();
-    int[] in = {width, width, width, queries, width, width, text.intermediateSize()};
-    int[] out = {
-      queries, keys, keys, width, text.intermediateSize(), text.intermediateSize(), width
-    };
+    Architecture.Decoder decoder = model.architecture().decoder();
+    width = decoder.width();
     int offset = 0;
     int adapted = 0;
-    for (int layer = 0; layer < text.layers(); layer++) {
-      for (int m = 0; m < AdapterConfig.MODULES.size(); m++) {
-        String module = "language_model.model.layers." + layer + "." + AdapterConfig.MODULES.get(m);
-        int rank = config.targets(module) ? config.rank() : 0;
+    for (Architecture.Layer layer : decoder.layers()) {
+      for (Linear linear : layer.linears()) {
+        int rank = config.targets(linear.name()) ? config.rank() : 0;
         adapted += rank > 0 ? 1 : 0;
-        offset = add(module + ".lora_A.weight", rank, in[m], offset);
-        offset = add(module + ".lora_B.weight", out[m], rank, offset);
+        offset = add(linear.name() + ".lora_A.weight", rank, linear.inputs(), offset);
+        offset = add(linear.name() + ".lora_B.weight", linear.outputs(), rank, offset);
+        if (layer == decoder.layers().get(decoder.layers().size() - 1)
+            && !layer.projections().contains(linear)) {
+          loraAfterLastAttention += (long) rank * (linear.inputs() + linear.outputs());
+        }
       }
     }
     if (config.rank() > 0 && adapted == 0) {
@@ -86,10 +85,7 @@ public final class AdapterLayout {
 
   /** Those of them that the last layer uses after its attention. */
   long loraSizeAfterLastAttention() {
-    int behind = 2 * 4; // A and B of o, gate, up, down: the last before the soft vectors
-    return parts.subList(parts.size() - 2 - behind, parts.size() - 2).stream()
-        .mapToLong(Part::size)
-        .sum();
+    return loraAfterLastAttention;
   }
 
   /** Names and places of all tensors but the logit scale: for tests and for state. */
@@ -120,7 +116,7 @@ public final class AdapterLayout {
     }
   }
 
-  /** What {@code llava.py} calls shapes: [14 * layers + 1, 2], both soft prompts as one. */
+  /** What {@code adapter.py} calls shapes: [14 * layers + 1, 2], both soft prompts as one. */
   long[] shapes() {
     int lora = parts.size() - 2;
     long[] shapes = new long[2 * (lora + 1)];

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.text.TextTokenizer;
@@ -25,7 +26,7 @@ public final class Embedder {
   private final int chunk;
 
   /**
-   * @param basePrompts what stands in for the adapter's prompts when the bare base model embeds
+   * @param basePrompts the prompts of the bare base model, and of adapters that bring none
    * @param chunk how many rows are computed at once at most
    */
   public Embedder(Lvlm model, TextTokenizer tokenizer, PromptTemplates basePrompts, int chunk) {
@@ -37,9 +38,14 @@ public final class Embedder {
 
   /** The sequences that this adapter (null: the base with its hand prompt) is read with. */
   public SequenceBuilder sequences(AdapterWeights adapter) {
-    return adapter == null
-        ? new SequenceBuilder(tokenizer, model.config(), basePrompts, 0, 0)
-        : SequenceBuilder.of(tokenizer, model.config(), adapter.config());
+    if (adapter == null) {
+      return new SequenceBuilder(tokenizer, model.config(), basePrompts, 0, 0);
+    }
+    AdapterConfig config = adapter.config();
+    return config.imageTemplate() == null || config.textTemplate() == null
+        ? new SequenceBuilder(
+            tokenizer, model.config(), basePrompts, config.softImage(), config.softText())
+        : SequenceBuilder.of(tokenizer, model.config(), config);
   }
 
   /**

@@ -1,8 +1,11 @@
 package io.whetstream.model.lvlm;
 
-import io.whetstream.model.checkpoint.ModelConfig;
-import io.whetstream.model.checkpoint.TextConfig;
-import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.checkpoint.Architecture;
+import io.whetstream.model.checkpoint.Architecture.Connector;
+import io.whetstream.model.checkpoint.Architecture.Decoder;
+import io.whetstream.model.checkpoint.Architecture.Layer;
+import io.whetstream.model.checkpoint.Architecture.Linear;
+import io.whetstream.model.checkpoint.Architecture.Tower;
 import io.whetstream.model.image.ImageGeometry;
 import java.util.List;
 
@@ -13,44 +16,44 @@ import java.util.List;
  * usual; they are under one percent.
  */
 public final class Flops {
-  private final ModelConfig config;
+  private final Architecture architecture;
 
-  /** Counts for models of this configuration. */
-  public Flops(ModelConfig config) {
-    this.config = config;
+  /** Counts for models of this architecture. */
+  public Flops(Architecture architecture) {
+    this.architecture = architecture;
   }
 
-  /** One image through patch embedding, the vision layers in use, and the projector. */
+  /** One image through patch embedding, the vision layers in use, and the connector. */
   public double image(ImageGeometry image) {
-    VisionConfig v = config.vision();
-    double width = v.hiddenSize();
-    int side = v.imageSize() / v.patchSize();
-    double patches = (double) side * side;
-    double positions = patches + (v.type().equals("clip") ? 1 : 0);
-    double layer = positions * (4 * width * width + 2 * width * v.intermediateSize());
-    double attention = 2 * positions * positions * width;
-    double embed = patches * 3 * v.patchSize() * v.patchSize() * width;
-    double d = config.text().hiddenSize();
-    double square = (double) config.shuffle() * config.shuffle();
-    double project = config.imageTokens() * (square > 0 ? square * width * d : width * d + d * d);
-    double tower = config.visionLayersUsed() * (layer + attention) + embed;
-    return 2 * image.inputs() * (tower + project);
+    Tower tower = architecture.tower();
+    double places = tower.places();
+    double patches = (double) tower.grid() * tower.grid();
+    double layers = 0;
+    for (Layer layer : tower.layers()) {
+      layers += places * weights(layer.linears()) + 2 * places * places * tower.width();
+    }
+    double embed = patches * tower.patches().size();
+    Connector connector = architecture.connector();
+    double connect = connector.tokens() * weights(connector.layers());
+    return 2 * image.inputs() * (layers + embed + connect);
+  }
+
+  private static double weights(List<Linear> linears) {
+    return linears.stream().mapToDouble(Linear::size).sum();
   }
 
   /** Weights of the decoder's linear layers, without embeddings and head. */
   public double decoderWeights() {
-    TextConfig t = config.text();
-    double d = t.hiddenSize();
-    double queries = (double) t.heads() * t.headDim();
-    double keys = (double) t.keyValueHeads() * t.headDim();
-    return t.layers() * (2 * d * queries + 2 * d * keys + 3 * d * t.intermediateSize());
+    return architecture.decoder().layers().stream()
+        .mapToDouble(layer -> weights(layer.linears()))
+        .sum();
   }
 
-  /** Weights of one layer that come after its attention. */
+  /** Weights of the last layer that come after its attention. */
   private double weightsAfterAttention() {
-    TextConfig t = config.text();
-    double queries = (double) t.heads() * t.headDim();
-    return t.hiddenSize() * (queries + 3.0 * t.intermediateSize());
+    List<Layer> layers = architecture.decoder().layers();
+    Layer last = layers.get(layers.size() - 1);
+    return weights(last.linears()) - weights(last.projections());
   }
 
   /** Positions of a row whose last state is read: its read-out and those that predict a token. */
@@ -62,14 +65,17 @@ public final class Flops {
 
   /** One forward pass of rows through the decoder, causal attention counted by half. */
   public double forward(List<Row> rows) {
-    TextConfig t = config.text();
-    double queries = (double) t.heads() * t.headDim();
+    Decoder decoder = architecture.decoder();
+    double weights = decoderWeights();
+    double after = weightsAfterAttention();
+    double attention = 2.0 * decoder.layers().size() * decoder.queries();
+    double head = 2.0 * decoder.vocabulary() * decoder.width();
     double flops = 0;
     for (Row row : rows) {
       double length = row.length();
-      flops += 2 * (length * decoderWeights() - (length - kept(row)) * weightsAfterAttention());
-      flops += 2 * t.layers() * length * length * queries;
-      flops += 2.0 * row.targetCount() * t.vocabSize() * t.hiddenSize();
+      flops += 2 * (length * weights - (length - kept(row)) * after);
+      flops += attention * length * length;
+      flops += head * row.targetCount();
     }
     return flops;
   }

@@ -12,6 +12,7 @@ import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.pytorch.jni.LibUtils;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ImageGeometry;
@@ -30,7 +31,7 @@ import java.util.Map;
 
 /**
  * A frozen LLaVA-style base model on DJL's PyTorch engine: vision tower, projector and decoder as
- * TorchScript functions (resource {@code llava.py}) of weights that this class holds in native
+ * TorchScript functions ({@link TorchScriptArchive}) of weights that this class holds in native
  * memory. Forward passes take an adapter as a flat vector (see {@link AdapterLayout}).
  *
  * <p>Threads: one call at a time; callers that share an instance synchronise on it. Whoever uses
@@ -42,6 +43,7 @@ import java.util.Map;
  */
 public final class Lvlm implements AutoCloseable {
   private final ModelConfig config;
+  private final Architecture architecture;
   private final String baseDigest;
   private final Precision precision;
   private final PtNDManager manager;
@@ -50,10 +52,13 @@ public final class Lvlm implements AutoCloseable {
   private final List<NDArray> vision;
   private final List<NDArray> decoder;
   private final List<NDArray> lineEnd;
+  private final WeightList decoderList;
+  private double attentionDropout;
   private boolean closed;
 
   Lvlm(ModelConfig config, String baseDigest, WeightSource source, LvlmOptions options) {
     this.config = config;
+    architecture = config.architecture();
     this.baseDigest = baseDigest;
     precision = options.precision();
     // Before anything touches the engine: its static initialiser reads these.
@@ -72,11 +77,15 @@ public final class Lvlm implements AutoCloseable {
       }
       block =
           JniUtils.loadModule(
-              manager, new ByteArrayInputStream(TorchScriptArchive.assemble(config)), false, false);
+              manager,
+              new ByteArrayInputStream(TorchScriptArchive.assemble(architecture)),
+              false,
+              false);
       manager.attachInternal("lvlm", block);
-      vision = load(WeightSlot.vision(config), source, "v[]");
-      lineEnd = load(WeightSlot.lineEnd(config), source, "line_end");
-      decoder = prepare(load(WeightSlot.decoder(config), source, "w[]"));
+      vision = load(WeightSlot.vision(architecture), source, "v[]");
+      lineEnd = load(WeightSlot.lineEnd(architecture), source, "line_end");
+      decoderList = WeightSlot.decoder(architecture);
+      decoder = prepare(load(decoderList, source, "w[]"));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     } catch (RuntimeException e) {
@@ -97,19 +106,22 @@ public final class Lvlm implements AutoCloseable {
    *     says
    */
   public static Lvlm open(Checkpoint checkpoint, LvlmOptions options) {
-    return new Lvlm(
-        checkpoint.config(),
-        checkpoint.digest(),
-        part -> {
-          part.check(checkpoint);
-          return checkpoint.floats(part.name());
-        },
-        options);
+    Lvlm model =
+        new Lvlm(
+            checkpoint.config(),
+            checkpoint.digest(),
+            part -> {
+              part.check(checkpoint);
+              return checkpoint.floats(part.name());
+            },
+            options);
+    model.attentionDropout = checkpoint.attentionDropout();
+    return model;
   }
 
-  private List<NDArray> load(List<WeightSlot> slots, WeightSource source, String name) {
+  private List<NDArray> load(WeightList list, WeightSource source, String name) {
     List<NDArray> weights = new ArrayList<>();
-    for (WeightSlot slot : slots) {
+    for (WeightSlot slot : list.slots()) {
       if (slot.sameAs() >= 0) {
         weights.add(weights.get(slot.sameAs()));
         continue;
@@ -129,7 +141,7 @@ public final class Lvlm implements AutoCloseable {
     return weights;
   }
 
-  /** What is folded and reordered for speed; see {@code prepare} in {@code llava.py}. */
+  /** What is folded and reordered for speed; see {@code prepare} in {@code decoder.py}. */
   private List<NDArray> prepare(List<NDArray> weights) {
     NDList prepared = call("prepare", new NDList(weights));
     for (int i = 0; i < weights.size(); i++) {
@@ -139,6 +151,11 @@ public final class Lvlm implements AutoCloseable {
     return List.copyOf(named(prepared, "w[]"));
   }
 
+  /** The network. */
+  public Architecture architecture() {
+    return architecture;
+  }
+
   public ModelConfig config() {
     return config;
   }
@@ -146,6 +163,11 @@ public final class Lvlm implements AutoCloseable {
   /** Identity of the base weights: {@link Checkpoint#digest}. */
   public String baseDigest() {
     return baseDigest;
+  }
+
+  /** The dropout of attention weights that Hugging Face would train with; passes here have none. */
+  public double attentionDropout() {
+    return attentionDropout;
   }
 
   public Precision precision() {
@@ -189,9 +211,7 @@ public final class Lvlm implements AutoCloseable {
     }
   }
 
-  /**
-   * Calls a method of {@code llava.py}; lists are arrays with equal names that end in {@code []}.
-   */
+  /** Calls a TorchScript method; lists are arrays with equal names that end in {@code []}. */
   public NDList call(String method, NDList arguments) {
     NDArray name =
         methods.computeIfAbsent(
@@ -323,31 +343,52 @@ public final class Lvlm implements AutoCloseable {
   /** Result of one unit of rows; arrays carry gradients if gradient mode was on. */
   public record UnitOutput(NDArray embeddings, NDArray nextTokenSum, NDArray nextTokenHits) {}
 
-  /** Everything about an adapter that a forward pass needs, in native memory. */
-  public record NativeAdapter(NDArray flat, NDArray shapes, NDArray scalars, int softImage) {}
+  /**
+   * Everything about an adapter that forward passes need, in native memory; made once for any
+   * number of them.
+   *
+   * @param tensors what {@code decoder.py} calls the adapter list
+   * @param scalars dropout probability and LoRA rank, in the host's memory
+   */
+  public record NativeAdapter(NDList tensors, NDArray scalars, int softImage) {
+    /** The same with other tensors of the same meaning. */
+    public NativeAdapter with(NDList others) {
+      return new NativeAdapter(named(others, "a[]"), scalars, softImage);
+    }
+  }
 
   /**
-   * An adapter for {@link #unit}.
+   * An adapter for {@link #unit}; differentiable towards {@code flat} if gradient mode is on.
    *
    * @param layout null for the bare base model
    * @param flat the layout's vector, in {@link #wideType}; ignored without layout
    * @param dropout probability of LoRA dropout; 0 outside training
    */
-  public NativeAdapter adapter(
-      NDManager owner, AdapterLayout layout, NDArray flat, double dropout) {
+  public NativeAdapter adapter(NDManager step, AdapterLayout layout, NDArray flat, double dropout) {
+    NDManager host = host(step);
     if (layout == null) {
-      return new NativeAdapter(
-          owner.create(new float[0], new Shape(0)),
-          owner.create(new long[0], new Shape(0, 2)),
-          owner.create(new float[] {1f, 0f}),
-          0);
+      NDList none = new NDList(step.zeros(new Shape(0, architecture.decoder().width())));
+      return new NativeAdapter(named(none, "a[]"), host.create(new float[] {0f, 1f}), 0);
     }
     long[] shapes = layout.shapes();
+    NDList arguments =
+        new NDList(
+            flat,
+            host.create(shapes, new Shape(shapes.length / 2, 2)),
+            host.create(new float[] {(float) layout.config().scaling(), (float) dropout}));
+    arguments.addAll(decoder);
     return new NativeAdapter(
-        flat,
-        owner.create(shapes, new Shape(shapes.length / 2, 2)),
-        owner.create(new float[] {(float) layout.config().scaling(), (float) dropout}),
+        named(call("adapter", arguments), "a[]"),
+        host.create(new float[] {(float) dropout, Math.max(1, layout.config().rank())}),
         layout.config().softImage());
+  }
+
+  /**
+   * Where arrays are made whose numbers the passes read one by one: in the host's memory, since
+   * reading from a device waits for it. Lives as long as its parent.
+   */
+  public static NDManager host(NDManager step) {
+    return step.newSubManager(ai.djl.Device.cpu());
   }
 
   /**
@@ -361,8 +402,7 @@ public final class Lvlm implements AutoCloseable {
       NDManager step, List<Row> rows, ImageFeatures features, NativeAdapter adapter) {
     NDList arguments = rowArrays(step, rows, features, adapter.softImage(), false);
     arguments.add(features.values());
-    arguments.add(adapter.flat());
-    arguments.add(adapter.shapes());
+    arguments.addAll(adapter.tensors());
     arguments.add(adapter.scalars());
     arguments.addAll(decoder);
     NDList result = call("unit", arguments);
@@ -375,7 +415,7 @@ public final class Lvlm implements AutoCloseable {
     arguments.addAll(vision);
     NDList states = call("trace_vision", arguments);
     Map<String, NDArray> named = new HashMap<>();
-    int layers = config.vision().layers();
+    int layers = architecture.tower().layers().size();
     for (int i = 0; i <= layers; i++) {
       named.put("vision.hidden_states." + i, states.get(i));
     }
@@ -393,9 +433,7 @@ public final class Lvlm implements AutoCloseable {
       NDManager step, List<Row> rows, ImageFeatures features, NativeAdapter adapter) {
     NDList arguments = rowArrays(step, rows, features, adapter.softImage(), true);
     arguments.add(features.values());
-    arguments.add(adapter.flat());
-    arguments.add(adapter.shapes());
-    arguments.add(adapter.scalars());
+    arguments.addAll(adapter.tensors());
     arguments.addAll(decoder);
     NDList states = call("trace_decoder", arguments);
     Map<String, NDArray> named = new HashMap<>();
@@ -410,7 +448,7 @@ public final class Lvlm implements AutoCloseable {
   }
 
   /**
-   * The arrays that {@code llava.py} calls rows. Tokens of all rows one after another, rows of
+   * The arrays that {@code objective.py} calls rows. Tokens of all rows one after another, rows of
    * equal length side by side.
    *
    * @param padded whether rows are padded to the longest, in their order, and all positions are
@@ -435,6 +473,7 @@ public final class Lvlm implements AutoCloseable {
             .orElse(1);
     long[] positions = new long[Math.multiplyExact(axes, tokens)];
     long[] seeds = new long[tokens];
+    long[] places = new long[tokens];
     Arrays.fill(ids, Math.max(0, Math.min(config.padTokenId(), config.text().vocabSize() - 1)));
     LongList groups = new LongList();
     LongList image = new LongList();
@@ -461,6 +500,7 @@ public final class Lvlm implements AutoCloseable {
           positions[axis * tokens + base + i] = position(row, axis, i);
         }
         seeds[base + i] = row.seed();
+        places[base + i] = i;
       }
       for (int i = 0; i < row.length(); i++) {
         long id = row.ids()[i];
@@ -519,9 +559,10 @@ public final class Lvlm implements AutoCloseable {
     arrays.add(targets.array(step));
     arrays.add(featureRows.array(step));
     arrays.add(step.create(positions, axes == 1 ? new Shape(tokens) : new Shape(axes, tokens)));
-    arrays.add(groups.array(step).reshape(-1, 2));
+    arrays.add(groups.array(host(step)).reshape(-1, 2));
     arrays.add(kept.array(step));
     arrays.add(step.create(seeds, new Shape(tokens)));
+    arrays.add(step.create(places, new Shape(tokens)));
     return named(arrays, "rows[]");
   }
 
@@ -550,25 +591,21 @@ public final class Lvlm implements AutoCloseable {
     }
     return step(
         step -> {
-          NDList arguments = new NDList(step.create(ids, new Shape(ids.length)), decoder.get(0));
+          NDList arguments =
+              new NDList(step.create(ids, new Shape(ids.length)), decoderWeight("embeddings"));
           arguments.get(1).setName("w[]");
           return call("lookup", arguments).head().toType(DataType.FLOAT32, false).toFloatArray();
         });
   }
 
-  /** Vision and projector weights, in the order of {@link WeightSlot#vision}. */
-  List<NDArray> visionWeights() {
-    return vision;
-  }
-
-  /** Decoder weights, in the order of {@link WeightSlot#decoder}. */
-  List<NDArray> decoderWeights() {
-    return decoder;
+  /** The decoder's weight at a place outside its layers. */
+  NDArray decoderWeight(String place) {
+    return decoder.get(decoderList.index(place));
   }
 
   /** Useful floating-point operations of one forward pass; multiply-add counts as two. */
   public Flops flops() {
-    return new Flops(config);
+    return new Flops(architecture);
   }
 
   @Override

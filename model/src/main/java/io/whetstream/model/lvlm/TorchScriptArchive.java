@@ -1,15 +1,17 @@
 package io.whetstream.model.lvlm;
 
-import io.whetstream.model.BadInputException;
-import io.whetstream.model.checkpoint.ModelConfig;
-import io.whetstream.model.checkpoint.TextConfig;
-import io.whetstream.model.checkpoint.VisionConfig;
+import io.whetstream.model.checkpoint.Activation;
+import io.whetstream.model.checkpoint.Architecture;
+import io.whetstream.model.checkpoint.Architecture.Decoder;
+import io.whetstream.model.checkpoint.Architecture.Tower;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -17,19 +19,32 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
 /**
- * Assembles the TorchScript archive of one model from the source in {@code llava.py}: a zip of that
- * source with the model's constants filled in, and a pickle of a module without parameters. The
- * weights are arguments of every call, so an archive is a few kilobytes.
+ * Assembles the TorchScript archive of one model: a zip of the parts that its architecture names,
+ * with the model's constants filled in, and a pickle of a module without parameters. The weights
+ * are arguments of every call, so an archive is a few kilobytes.
  */
 public final class TorchScriptArchive {
-  private static final String SOURCE = "llava.py";
-  private static final Pattern CONSTANT = Pattern.compile("@([A-Z_]+)@");
+  private static final Pattern CONSTANT = Pattern.compile("@([A-Z0-9_]+)@");
+
+  /** Below it stand a part's methods. */
+  private static final String METHODS = "# methods\n";
 
   private TorchScriptArchive() {}
 
-  /** The archive's bytes, as {@code torch.jit.load} reads them; equal for equal configurations. */
-  public static byte[] assemble(ModelConfig config) {
-    String code = fill(source(), constants(config));
+  /** The archive's bytes, as {@code torch.jit.load} reads them; equal for equal architectures. */
+  public static byte[] assemble(Architecture architecture) {
+    StringBuilder functions = new StringBuilder();
+    StringBuilder methods =
+        new StringBuilder("class Lvlm(Module):\n")
+            .append("  __parameters__ = []\n  __buffers__ = []\n  training : bool\n");
+    Map<String, String> constants = constants(architecture);
+    for (String part : parts(architecture)) {
+      String source = fill(part, source(part), constants);
+      int at = source.indexOf(METHODS);
+      functions.append(at < 0 ? source : source.substring(0, at)).append('\n');
+      methods.append(at < 0 ? "" : source.substring(at + METHODS.length()));
+    }
+    String code = functions.append(methods).toString();
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
       entry(zip, "data.pkl", emptyModule());
@@ -43,64 +58,81 @@ public final class TorchScriptArchive {
     return bytes.toByteArray();
   }
 
-  private static Map<String, String> constants(ModelConfig config) {
-    VisionConfig vision = config.vision();
-    TextConfig text = config.text();
+  /** The resources that make up a model of this architecture. */
+  private static List<String> parts(Architecture architecture) {
+    return List.of(
+        "common",
+        "tower_" + architecture.tower().kind(),
+        "connector_" + architecture.connector().kind(),
+        "positions_" + architecture.decoder().scheme().name().toLowerCase(Locale.ROOT),
+        "decoder",
+        "adapter",
+        "objective",
+        "optimizer",
+        "model",
+        "pretraining");
+  }
+
+  private static Map<String, String> constants(Architecture architecture) {
+    Tower tower = architecture.tower();
+    Decoder decoder = architecture.decoder();
     Map<String, String> constants = new LinkedHashMap<>();
-    constants.put("PATCH", Integer.toString(vision.patchSize()));
-    constants.put("VISION_HEADS", Integer.toString(vision.heads()));
-    constants.put("VISION_LAYERS", Integer.toString(vision.layers()));
-    constants.put("VISION_LAYERS_USED", Integer.toString(config.visionLayersUsed()));
-    constants.put("VISION_EPS", Double.toString(vision.layerNormEps()));
-    constants.put("VISION_ACT", function(vision.activation()));
-    constants.put("PRE_NORM", vision.type().equals("clip") ? "True" : "False");
-    constants.put(
-        "SELECT_FROM", config.visionFeatureSelectStrategy().equals("default") ? "1" : "0");
-    constants.put("SHUFFLE", Integer.toString(config.shuffle()));
-    constants.put(
-        "SHUFFLED_GRID",
-        Integer.toString(vision.imageSize() / vision.patchSize() / Math.max(1, config.shuffle())));
-    constants.put("PROJECTOR_ACT", function(config.projectorActivation()));
-    constants.put("RMS_EPS", Double.toString(text.rmsNormEps()));
-    constants.put("LAYERS", Integer.toString(text.layers()));
-    constants.put("HEADS", Integer.toString(text.heads()));
-    constants.put("KV_HEADS", Integer.toString(text.keyValueHeads()));
-    constants.put("HEAD_DIM", Integer.toString(text.headDim()));
-    constants.put("TEXT_ACT", function(text.activation()));
+    WeightSlot.vision(architecture).addTo(constants);
+    WeightSlot.decoder(architecture).addTo(constants);
+    put(constants, "PATCH", tower.patchSize());
+    put(constants, "VISION_HEADS", tower.heads());
+    put(constants, "VISION_LAYERS", tower.layers().size());
+    tower.layers().stream()
+        .limit(1)
+        .forEach(
+            layer -> {
+              constants.put("VISION_EPS", Double.toString(layer.attentionNorm().epsilon()));
+              constants.put("VISION_ACT", function(layer.activation()));
+            });
+    constants.put("PRE_NORM", tower.before() == null ? "False" : "True");
+    put(constants, "SELECT_FROM", tower.dropped());
+    constants.put("POST_NORM", tower.after() == null ? "False" : "True");
+    put(constants, "SHUFFLE", architecture.connector().square());
+    put(constants, "SHUFFLED_GRID", tower.grid() / architecture.connector().square());
+    if (architecture.connector().activation() != null) {
+      constants.put("CONNECTOR_ACT", function(architecture.connector().activation()));
+    }
+    constants.put("RMS_EPS", Double.toString(decoder.norm().epsilon()));
+    put(constants, "LAYERS", decoder.layers().size());
+    put(constants, "HEADS", decoder.heads());
+    put(constants, "KV_HEADS", decoder.keyValueHeads());
+    put(constants, "HEAD_DIM", decoder.headDim());
+    constants.put("TEXT_ACT", function(decoder.layers().get(0).activation()));
     return constants;
   }
 
-  private static String function(String activation) {
-    return switch (activation) {
-      case "quick_gelu" -> "quick_gelu";
-      case "gelu" -> "gelu";
-      case "gelu_pytorch_tanh", "gelu_new" -> "gelu_tanh";
-      case "silu", "swish" -> "silu";
-      case "relu" -> "relu";
-      default ->
-          throw new BadInputException(
-              "activation '"
-                  + activation
-                  + "' is not supported; supported: quick_gelu, gelu, gelu_pytorch_tanh, gelu_new,"
-                  + " silu, swish, relu");
-    };
+  private static void put(Map<String, String> constants, String name, int value) {
+    constants.put(name, Integer.toString(value));
   }
 
-  private static String source() {
-    try (InputStream in = TorchScriptArchive.class.getResourceAsStream(SOURCE)) {
+  private static String function(Activation activation) {
+    return activation.name().toLowerCase(Locale.ROOT);
+  }
+
+  private static String source(String part) {
+    String resource = part + ".py";
+    try (InputStream in = TorchScriptArchive.class.getResourceAsStream(resource)) {
+      if (in == null) {
+        throw new IllegalStateException("there is no part " + resource);
+      }
       return new String(in.readAllBytes(), StandardCharsets.UTF_8);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  private static String fill(String source, Map<String, String> constants) {
+  private static String fill(String part, String source, Map<String, String> constants) {
     Matcher matcher = CONSTANT.matcher(source);
     StringBuilder filled = new StringBuilder();
     while (matcher.find()) {
       String value = constants.get(matcher.group(1));
       if (value == null) {
-        throw new IllegalStateException(SOURCE + " names an unknown constant " + matcher.group());
+        throw new IllegalStateException(part + ".py names an unknown constant " + matcher.group());
       }
       matcher.appendReplacement(filled, Matcher.quoteReplacement(value));
     }

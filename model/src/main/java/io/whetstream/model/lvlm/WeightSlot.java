@@ -1,22 +1,29 @@
 package io.whetstream.model.lvlm;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Architecture;
+import io.whetstream.model.checkpoint.Architecture.Decoder;
+import io.whetstream.model.checkpoint.Architecture.Layer;
+import io.whetstream.model.checkpoint.Architecture.Linear;
+import io.whetstream.model.checkpoint.Architecture.Norm;
+import io.whetstream.model.checkpoint.Architecture.NormKind;
+import io.whetstream.model.checkpoint.Architecture.Positions;
+import io.whetstream.model.checkpoint.Architecture.Table;
+import io.whetstream.model.checkpoint.Architecture.Tower;
 import io.whetstream.model.checkpoint.Checkpoint;
-import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.TensorInfo;
-import io.whetstream.model.checkpoint.TextConfig;
-import io.whetstream.model.checkpoint.VisionConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
 /**
- * One place in the weight lists of {@code llava.py} and the checkpoint tensors that fill it,
+ * One place in a weight list of the TorchScript passes and the checkpoint tensors that fill it,
  * stacked by rows: what reads the same input is one product.
  *
+ * @param place what the scripts call it; equal in every layer
  * @param sameAs index of the slot whose array stands here too, or -1
  */
-record WeightSlot(List<Part> parts, int sameAs) {
+record WeightSlot(String place, List<Part> parts, int sameAs) {
 
   /**
    * One tensor.
@@ -25,15 +32,12 @@ record WeightSlot(List<Part> parts, int sameAs) {
    * @param shape one or two dimensions
    * @param fixed values that come from no checkpoint, or null
    * @param rows which row of the checkpoint's tensor stands in each row; null for all in order
+   * @param rows which row of the checkpoint's tensor stands in each row; null for all in order
    */
+  @SuppressWarnings("ArrayRecordComponent") // Never compared.
   record Part(String name, long[] shape, float[] fixed, int[] rows) {
     Part(String name, long[] shape, float[] fixed) {
       this(name, shape, fixed, null);
-    }
-
-    /** The same tensor with other rows. */
-    Part gathered(int[] rows) {
-      return new Part(name, shape, fixed, rows);
     }
 
     /** Values as they are used, from those of the checkpoint. */
@@ -74,144 +78,126 @@ record WeightSlot(List<Part> parts, int sameAs) {
     }
   }
 
-  private static WeightSlot of(Part... parts) {
-    return new WeightSlot(List.of(parts), -1);
+  private static WeightSlot tensor(String place, String name, long... shape) {
+    return new WeightSlot(place, List.of(new Part(name, shape, null)), -1);
   }
 
-  private static Part part(String name, long... shape) {
-    return new Part(name, shape, null);
+  private static WeightSlot fixed(String place, float[] values, long... shape) {
+    return new WeightSlot(place, List.of(new Part("", shape, values)), -1);
   }
 
-  private static WeightSlot tensor(String name, long... shape) {
-    return of(part(name, shape));
+  private static WeightSlot none(String place, long... shape) {
+    return fixed(place, new float[0], shape);
   }
 
-  private static WeightSlot zeros(long... shape) {
-    Part part = new Part("", shape, null);
-    return of(new Part("", shape, new float[part.size()]));
-  }
-
-  private static WeightSlot optional(boolean present, String name, long... shape) {
-    return present ? tensor(name, shape) : zeros(0);
-  }
-
-  /** The vision tower's and projector's slots, in the order of list {@code v}. */
-  static List<WeightSlot> vision(ModelConfig config) {
-    VisionConfig v = config.vision();
-    long width = v.hiddenSize();
-    long patch = 3L * v.patchSize() * v.patchSize();
-    long side = v.imageSize() / v.patchSize();
-    boolean clip = v.type().equals("clip");
-    String model = "vision_tower.vision_model.";
-    String embeddings = model + "embeddings.";
-    List<WeightSlot> slots = new ArrayList<>();
-    slots.add(tensor(embeddings + "patch_embedding.weight", width, patch));
-    slots.add(clip ? zeros(width) : tensor(embeddings + "patch_embedding.bias", width));
-    slots.add(clip ? tensor(embeddings + "class_embedding", 1, width) : zeros(0, width));
-    String positions = embeddings + "position_embedding.weight";
-    slots.add(
-        config.shuffle() > 0
-            ? of(part(positions, side * side, width).gathered(SquarePositions.of((int) side)))
-            : tensor(positions, side * side + (clip ? 1 : 0), width));
-    slots.add(optional(clip, model + "pre_layrnorm.weight", width));
-    slots.add(optional(clip, model + "pre_layrnorm.bias", width));
-    for (int i = 0; i < v.layers(); i++) {
-      String layer = model + "encoder.layers." + i + ".";
-      String attention = layer + "self_attn.";
-      long hidden = v.intermediateSize();
-      slots.add(tensor(layer + "layer_norm1.weight", width));
-      slots.add(tensor(layer + "layer_norm1.bias", width));
-      slots.add(
-          of(
-              part(attention + "q_proj.weight", width, width),
-              part(attention + "k_proj.weight", width, width),
-              part(attention + "v_proj.weight", width, width)));
-      slots.add(
-          of(
-              part(attention + "q_proj.bias", width),
-              part(attention + "k_proj.bias", width),
-              part(attention + "v_proj.bias", width)));
-      slots.add(tensor(attention + "out_proj.weight", width, width));
-      slots.add(tensor(attention + "out_proj.bias", width));
-      slots.add(tensor(layer + "layer_norm2.weight", width));
-      slots.add(tensor(layer + "layer_norm2.bias", width));
-      slots.add(tensor(layer + "mlp.fc1.weight", hidden, width));
-      slots.add(tensor(layer + "mlp.fc1.bias", hidden));
-      slots.add(tensor(layer + "mlp.fc2.weight", width, hidden));
-      slots.add(tensor(layer + "mlp.fc2.bias", width));
+  /** Of linear layers that read the same input: weights, then biases, none where none has one. */
+  private static List<WeightSlot> linear(String place, List<Linear> stacked) {
+    List<Part> weights = new ArrayList<>();
+    List<Part> biases = new ArrayList<>();
+    boolean biased = stacked.stream().anyMatch(Linear::bias);
+    for (Linear linear : stacked) {
+      weights.add(
+          new Part(linear.weightName(), new long[] {linear.outputs(), linear.inputs()}, null));
+      biases.add(
+          linear.bias()
+              ? new Part(linear.biasName(), new long[] {linear.outputs()}, null)
+              : new Part("", new long[] {linear.outputs()}, new float[linear.outputs()]));
     }
-    long d = config.text().hiddenSize();
-    if (config.shuffle() > 0) {
-      long square = (long) config.shuffle() * config.shuffle();
-      slots.add(tensor(model + "post_layernorm.weight", width));
-      slots.add(tensor(model + "post_layernorm.bias", width));
-      slots.add(tensor("connector.modality_projection.proj.weight", d, width * square));
-      slots.add(zeros(0));
-      return slots;
+    return List.of(
+        new WeightSlot(place, weights, -1),
+        biased ? new WeightSlot(place + "_bias", biases, -1) : none(place + "_bias", 0));
+  }
+
+  private static List<WeightSlot> linear(String place, Linear linear) {
+    return linear(place, List.of(linear));
+  }
+
+  private static List<WeightSlot> norm(String place, Norm norm) {
+    WeightSlot weight = tensor(place, norm.weightName(), norm.width());
+    return norm.kind() == NormKind.RMS
+        ? List.of(weight)
+        : List.of(weight, tensor(place + "_bias", norm.biasName(), norm.width()));
+  }
+
+  private static List<WeightSlot> layer(Layer layer) {
+    List<WeightSlot> slots = new ArrayList<>(norm("norm1", layer.attentionNorm()));
+    slots.addAll(linear("qkv", layer.projections()));
+    if (layer.queryNorm() != null) {
+      slots.addAll(norm("query_norm", layer.queryNorm()));
+      slots.addAll(norm("key_norm", layer.keyNorm()));
     }
-    boolean bias = config.projectorBias();
-    slots.add(tensor("multi_modal_projector.linear_1.weight", d, width));
-    slots.add(optional(bias, "multi_modal_projector.linear_1.bias", d));
-    slots.add(tensor("multi_modal_projector.linear_2.weight", d, d));
-    slots.add(optional(bias, "multi_modal_projector.linear_2.bias", d));
+    slots.addAll(linear("out", layer.output()));
+    slots.addAll(norm("norm2", layer.perceptronNorm()));
+    slots.addAll(linear("inner", layer.inner()));
+    slots.addAll(linear("down", layer.down()));
     return slots;
+  }
+
+  /** List {@code v}: what stands before the tower's layers, the layers, the connector. */
+  static WeightList vision(Architecture architecture) {
+    Tower tower = architecture.tower();
+    long width = tower.width();
+    List<WeightSlot> before = new ArrayList<>();
+    Linear patches = tower.patches();
+    before.add(tensor("patches", patches.weightName(), width, patches.inputs()));
+    before.add(
+        patches.bias()
+            ? tensor("patches_bias", patches.biasName(), width)
+            : fixed("patches_bias", new float[patches.outputs()], width));
+    before.add(
+        tower.classToken() == null
+            ? none("class_token", 0, width)
+            : tensor("class_token", tower.classToken().name(), 1, width));
+    int[] rows =
+        tower.scheme() == Positions.LEARNT_BY_BUCKETS ? SquarePositions.of(tower.grid()) : null;
+    long[] shape = {tower.positions().rows(), width};
+    Part positions = new Part(tower.positions().name(), shape, null, rows);
+    before.add(new WeightSlot("positions", List.of(positions), -1));
+    if (tower.before() == null) {
+      before.add(none("before", 0));
+      before.add(none("before_bias", 0));
+    } else {
+      before.addAll(norm("before", tower.before()));
+    }
+    List<WeightSlot> after = new ArrayList<>();
+    if (tower.after() == null) {
+      after.add(none("after", 0));
+      after.add(none("after_bias", 0));
+    } else {
+      after.addAll(norm("after", tower.after()));
+    }
+    List<Linear> connector = architecture.connector().layers();
+    for (int i = 0; i < connector.size(); i++) {
+      after.addAll(linear("connector" + (i + 1), connector.get(i)));
+    }
+    return new WeightList(
+        "V", before, tower.layers().stream().map(WeightSlot::layer).toList(), after);
   }
 
   /** The vector that ends a line of features; none where pictures are not packed. */
-  static List<WeightSlot> lineEnd(ModelConfig config) {
-    return config.canvases() == null
-        ? List.of()
-        : List.of(tensor("image_newline", config.text().hiddenSize()));
+  static WeightList lineEnd(Architecture architecture) {
+    Table lineEnd = architecture.connector().lineEnd();
+    List<WeightSlot> slots =
+        lineEnd == null ? List.of() : List.of(tensor("line_end", lineEnd.name(), lineEnd.width()));
+    return new WeightList("E", slots, List.of(), List.of());
   }
 
-  /** The decoder's slots, in the order of list {@code w}. */
-  static List<WeightSlot> decoder(ModelConfig config) {
-    TextConfig text = config.text();
-    long d = text.hiddenSize();
-    long queries = (long) text.heads() * text.headDim();
-    long keys = (long) text.keyValueHeads() * text.headDim();
-    long f = text.intermediateSize();
-    String model = "language_model.model.";
-    RotaryTable rotary = RotaryTable.of(text);
-    long[] angles = {text.maxPositions(), text.headDim() / 2};
-    List<WeightSlot> slots = new ArrayList<>();
-    slots.add(tensor(model + "embed_tokens.weight", text.vocabSize(), d));
-    slots.add(tensor(model + "norm.weight", d));
-    slots.add(
-        config.tiedEmbeddings()
-            ? new WeightSlot(List.of(), 0)
-            : tensor("language_model.lm_head.weight", text.vocabSize(), d));
-    slots.add(of(new Part("", angles, rotary.cos())));
-    slots.add(of(new Part("", angles, rotary.sin())));
-    for (int i = 0; i < text.layers(); i++) {
-      String layer = model + "layers." + i + ".";
-      String attention = layer + "self_attn.";
-      String mlp = layer + "mlp.";
-      boolean bias = text.attentionBias();
-      slots.add(tensor(layer + "input_layernorm.weight", d));
-      slots.add(
-          of(
-              part(attention + "q_proj.weight", queries, d),
-              part(attention + "k_proj.weight", keys, d),
-              part(attention + "v_proj.weight", keys, d)));
-      slots.add(
-          bias
-              ? of(
-                  part(attention + "q_proj.bias", queries),
-                  part(attention + "k_proj.bias", keys),
-                  part(attention + "v_proj.bias", keys))
-              : zeros(0));
-      slots.add(tensor(attention + "o_proj.weight", d, queries));
-      slots.add(optional(text.outputBias(), attention + "o_proj.bias", d));
-      slots.add(tensor(layer + "post_attention_layernorm.weight", d));
-      slots.add(of(part(mlp + "gate_proj.weight", f, d), part(mlp + "up_proj.weight", f, d)));
-      slots.add(
-          text.mlpBias()
-              ? of(part(mlp + "gate_proj.bias", f), part(mlp + "up_proj.bias", f))
-              : zeros(0));
-      slots.add(tensor(mlp + "down_proj.weight", d, f));
-      slots.add(optional(text.mlpBias(), mlp + "down_proj.bias", d));
-    }
-    return slots;
+  /** List {@code w}: what stands before the decoder's layers, and the layers. */
+  static WeightList decoder(Architecture architecture) {
+    Decoder decoder = architecture.decoder();
+    long width = decoder.width();
+    RotaryTable rotary = RotaryTable.of(decoder.rotary());
+    long[] angles = {decoder.rotary().places(), decoder.headDim() / 2};
+    List<WeightSlot> before = new ArrayList<>();
+    before.add(tensor("embeddings", decoder.embeddings().name(), decoder.vocabulary(), width));
+    before.addAll(norm("norm", decoder.norm()));
+    before.add(
+        decoder.head() == null
+            ? new WeightSlot("head", List.of(), 0)
+            : tensor("head", decoder.head().weightName(), decoder.vocabulary(), width));
+    before.add(fixed("cos", rotary.cos(), angles));
+    before.add(fixed("sin", rotary.sin(), angles));
+    return new WeightList(
+        "W", before, decoder.layers().stream().map(WeightSlot::layer).toList(), List.of());
   }
 }

@@ -6,6 +6,7 @@ package io.whetstream.model.onnx;
  */
 public final class ActiveAdapter implements AutoCloseable {
   private volatile ScorerAdapter current;
+  private boolean closed;
 
   /** Takes over the caller's handle. */
   public ActiveAdapter(ScorerAdapter initial) {
@@ -14,13 +15,18 @@ public final class ActiveAdapter implements AutoCloseable {
 
   /**
    * Makes another adapter the one in use and takes over the caller's handle on it. The handle on
-   * the one before is given back.
+   * the one before is given back; after {@link #close} it is the new one that is.
    */
   public void swap(ScorerAdapter next) {
     ScorerAdapter before;
     synchronized (this) {
-      before = current;
-      current = next;
+      if (closed) {
+        // Nobody would give the handle back any more.
+        before = next;
+      } else {
+        before = current;
+        current = next;
+      }
     }
     before.close();
   }
@@ -38,9 +44,15 @@ public final class ActiveAdapter implements AutoCloseable {
     }
   }
 
-  /** Gives back the handle on the adapter in use. */
+  /** Gives back the handle on the adapter in use, once. */
   @Override
   public void close() {
+    synchronized (this) {
+      if (closed) {
+        return;
+      }
+      closed = true;
+    }
     current.close();
   }
 }

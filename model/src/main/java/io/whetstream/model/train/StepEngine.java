@@ -51,6 +51,7 @@ final class StepEngine implements AutoCloseable {
   private final NDArray flat;
   private final NDArray firstMoment;
   private final NDArray secondMoment;
+  private long momentSteps;
 
   /** What a step measured. Gradients are those before clipping, only if asked for. */
   record Outcome(
@@ -77,6 +78,20 @@ final class StepEngine implements AutoCloseable {
 
   float[] flat() {
     return model.step(step -> flat.toType(DataType.FLOAT32, true).toFloatArray());
+  }
+
+  /** The logarithm of the logit scale now. */
+  float logScale() {
+    return model.step(
+        step -> {
+          NDArray last = model.call("last", new NDList(flat)).head();
+          return last.toType(DataType.FLOAT32, true).toFloatArray()[0];
+        });
+  }
+
+  /** Steps that the moments have seen: what their bias is corrected by. */
+  long momentSteps() {
+    return momentSteps;
   }
 
   float[] firstMoment() {
@@ -121,8 +136,13 @@ final class StepEngine implements AutoCloseable {
     }
   }
 
-  /** Replaces weights and moments. */
-  void restore(float[] weights, float[] first, float[] second) {
+  /**
+   * Replaces weights and moments.
+   *
+   * @param steps those that the moments have seen
+   */
+  void restore(float[] weights, float[] first, float[] second, long steps) {
+    momentSteps = steps;
     model.step(
         step -> {
           Shape shape = new Shape(layout.size());
@@ -140,7 +160,7 @@ final class StepEngine implements AutoCloseable {
   /**
    * One optimizer step.
    *
-   * @param number steps taken before this one: what bias correction and schedule count from
+   * @param number steps taken before this one: what the schedule counts from
    */
   Outcome step(TrainingBatch batch, long number) {
     return step(batch, number, 1);
@@ -167,8 +187,12 @@ final class StepEngine implements AutoCloseable {
           int chunk = config.chunk() == 0 ? Integer.MAX_VALUE : config.chunk();
           List<List<Integer>> units = units(batch.rows(), chunk);
           boolean recompute = batch.rows().size() > chunk;
-          Lvlm.NativeAdapter adapter =
-              model.adapter(step, layout, flat, config.adapter().dropout());
+          // Made once: units are differentiated towards these tensors, and what they collect is
+          // pushed back to the flat vector at the end.
+          JniUtils.setGradMode(true);
+          Lvlm.NativeAdapter made = model.adapter(step, layout, flat, config.adapter().dropout());
+          JniUtils.setGradMode(false);
+          Lvlm.NativeAdapter adapter = leaves(step, made);
           ImageFeatures features =
               model.features(step, batch.images(), Math.min(chunk, VISION_CHUNK));
           int targets = batch.rows().stream().mapToInt(Row::targetCount).sum();
@@ -211,12 +235,13 @@ final class StepEngine implements AutoCloseable {
             leaf.setRequiresGradient(true);
             int n = batch.imageRows().length;
             NDArray options =
-                step.create(
-                    new float[] {
-                      (float) objective.hardness(),
-                      (float) objective.falseNegativeMargin(),
-                      objective.falseNegatives().code()
-                    });
+                Lvlm.host(step)
+                    .create(
+                        new float[] {
+                          (float) objective.hardness(),
+                          (float) objective.falseNegativeMargin(),
+                          objective.falseNegatives().code()
+                        });
             NDList arguments =
                 new NDList(
                     leaf,
@@ -278,6 +303,7 @@ final class StepEngine implements AutoCloseable {
             }
             from += count;
           }
+          collect(step, made, adapter);
           double lossNextToken = targets > 0 ? nextTokenSum / targets : Double.NaN;
           boolean finite =
               (Double.isFinite(lossContrastive) || !contrastive)
@@ -295,6 +321,7 @@ final class StepEngine implements AutoCloseable {
           } else {
             norm = scalar(model.call("adamw", optimizerArguments(step, number, rateFactor)).head());
             finite = Double.isFinite(norm);
+            momentSteps += finite ? 1 : 0;
           }
           return new Outcome(
               !finite,
@@ -306,6 +333,29 @@ final class StepEngine implements AutoCloseable {
               cosines,
               gradient);
         });
+  }
+
+  /** The adapter's tensors without their past, each with a gradient of zeros to add to. */
+  private Lvlm.NativeAdapter leaves(NDManager step, Lvlm.NativeAdapter made) {
+    Lvlm.NativeAdapter leaves = made.with(model.call("leaves", made.tensors()));
+    leaves.tensors().forEach(leaf -> leaf.setRequiresGradient(true));
+    JniUtils.setGradMode(true);
+    backward(model.call("nothing", leaves.tensors()).head(), model.wide(step, weight(1), ONE));
+    JniUtils.setGradMode(false);
+    return leaves;
+  }
+
+  /** Pushes what the leaves have collected back to the flat vector. */
+  private void collect(NDManager step, Lvlm.NativeAdapter made, Lvlm.NativeAdapter leaves) {
+    NDList arguments = new NDList(made.tensors());
+    for (NDArray leaf : leaves.tensors()) {
+      NDArray gradient = leaf.getGradient();
+      gradient.setName("gradients[]");
+      arguments.add(gradient);
+    }
+    JniUtils.setGradMode(true);
+    backward(model.call("collected", arguments).head(), model.wide(step, weight(1), ONE));
+    JniUtils.setGradMode(false);
   }
 
   private static final Shape ONE = new Shape();
@@ -332,12 +382,13 @@ final class StepEngine implements AutoCloseable {
       o.epsilon(),
       o.weightDecay(),
       o.clipNorm(),
-      1 - Math.pow(o.beta1(), number + 1.0),
-      1 - Math.pow(o.beta2(), number + 1.0),
+      1 - Math.pow(o.beta1(), momentSteps + 1.0),
+      1 - Math.pow(o.beta2(), momentSteps + 1.0),
       Math.log(objective.maxLogitScale()),
       objective.trainLogitScale() ? 1 : 0
     };
-    return new NDList(flat.getGradient(), flat, firstMoment, secondMoment, step.create(hyper));
+    NDArray host = Lvlm.host(step).create(hyper);
+    return new NDList(flat.getGradient(), flat, firstMoment, secondMoment, host);
   }
 
   private static long[] places(int[] place, int[] rows) {

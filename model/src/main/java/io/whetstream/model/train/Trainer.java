@@ -39,7 +39,8 @@ import java.util.stream.IntStream;
  * the caller's.
  */
 public final class Trainer implements AutoCloseable {
-  private static final int STATE_VERSION = 1;
+  /** The second has the moments' own number of steps behind the trainer's. */
+  private static final int STATE_VERSION = 2;
 
   private final Lvlm model;
   private final TrainingConfig config;
@@ -50,6 +51,12 @@ public final class Trainer implements AutoCloseable {
   private long stepNumber;
 
   private Trainer(Lvlm model, TextTokenizer tokenizer, TrainingConfig config, float[] initial) {
+    if (model.attentionDropout() > 0) {
+      throw new BadInputException(
+          "config.json of the base asks for an attention_dropout of "
+              + model.attentionDropout()
+              + " in training, which is not supported; set it to 0 (the base stays the same one)");
+    }
     this.model = model;
     this.config = config;
     AdapterConfig adapter = config.adapter();
@@ -71,11 +78,19 @@ public final class Trainer implements AutoCloseable {
 
   /**
    * A trainer that goes on from an adapter, with cleared moments. Rank, modules and prompts are the
-   * adapter's; dropout is the configuration's.
+   * adapter's; an adapter without prompts (a bare PEFT directory) takes the configuration's.
    */
   public static Trainer from(
       Lvlm model, TextTokenizer tokenizer, TrainingConfig config, AdapterWeights adapter) {
-    TrainingConfig adapted = config.withAdapter(adapter.config());
+    AdapterConfig of = adapter.config();
+    boolean bare = of.imageTemplate() == null || of.textTemplate() == null;
+    AdapterConfig configured = config.adapter();
+    TrainingConfig adapted =
+        config.withAdapter(
+            bare
+                ? of.withPrompts(configured.imageTemplate(), configured.textTemplate())
+                    .withPromptEncoding(configured.promptEncoding())
+                : of);
     float[] flat = new AdapterLayout(model.config(), adapter.config()).flatten(adapter);
     return new Trainer(model, tokenizer, adapted, flat);
   }
@@ -110,7 +125,8 @@ public final class Trainer implements AutoCloseable {
     engine.restore(
         layout.flatten(weights),
         clearMoments ? zeros : engine.firstMoment(),
-        clearMoments ? zeros : engine.secondMoment());
+        clearMoments ? zeros : engine.secondMoment(),
+        clearMoments ? 0 : engine.momentSteps());
   }
 
   /**
@@ -147,8 +163,7 @@ public final class Trainer implements AutoCloseable {
     double rate = config.optimizer().rate(stepNumber) * rateFactor;
     synchronized (model) {
       outcome = engine.step(batch, stepNumber, rateFactor);
-      float[] flat = engine.flat();
-      scale = Math.exp(flat[flat.length - 1]);
+      scale = Math.exp(engine.logScale());
     }
     if (!outcome.skipped()) {
       stepNumber++;
@@ -374,13 +389,15 @@ public final class Trainer implements AutoCloseable {
 
   /**
    * Writes what a later trainer of the same base and configuration needs to go on at the next step
-   * with the same bytes: step number, weights, moments. About 12 bytes per trainable value.
+   * with the same bytes: step number, weights, moments and the steps they have seen. About 12 bytes
+   * per trainable value.
    */
   public void writeState(DataOutputStream out) throws IOException {
     out.writeInt(STATE_VERSION);
     out.writeUTF(model.baseDigest());
     out.writeUTF(layoutKey());
     out.writeLong(stepNumber);
+    out.writeLong(engine.momentSteps());
     out.writeInt(layout.size());
     engine.write(out);
   }
@@ -393,9 +410,9 @@ public final class Trainer implements AutoCloseable {
    */
   public void readState(DataInputStream in) throws IOException {
     int version = in.readInt();
-    if (version != STATE_VERSION) {
+    if (version < 1 || version > STATE_VERSION) {
       throw new BadInputException(
-          "trainer state has version " + version + ", this build reads " + STATE_VERSION);
+          "trainer state has version " + version + ", this build reads 1 to " + STATE_VERSION);
     }
     String base = in.readUTF();
     if (!base.equals(model.baseDigest())) {
@@ -417,6 +434,8 @@ public final class Trainer implements AutoCloseable {
                   : ""));
     }
     long step = in.readLong();
+    // The first version's moments were corrected by the trainer's number of steps, always.
+    long momentSteps = version == 1 ? step : in.readLong();
     int size = in.readInt();
     if (size != layout.size()) {
       throw new BadInputException(
@@ -425,7 +444,7 @@ public final class Trainer implements AutoCloseable {
     float[] flat = read(in, size);
     float[] first = read(in, size);
     float[] second = read(in, size);
-    engine.restore(flat, first, second);
+    engine.restore(flat, first, second, momentSteps);
     stepNumber = step;
   }
 

@@ -32,7 +32,7 @@ public record TrainingConfig(
       this.code = code;
     }
 
-    /** How {@code llava.py} names it. */
+    /** How {@code objective.py} names it. */
     int code() {
       return code;
     }

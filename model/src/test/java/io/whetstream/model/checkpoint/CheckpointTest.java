@@ -47,7 +47,8 @@ class CheckpointTest {
   @BeforeEach
   void writeAModel() throws IOException {
     Files.writeString(scratch.resolve("config.json"), CONFIG);
-    shapes = new TreeMap<>(ExpectedTensors.of(ModelConfig.read(scratch.resolve("config.json"))));
+    shapes =
+        new TreeMap<>(ModelConfig.read(scratch.resolve("config.json")).architecture().tensors());
     writeWeights();
   }
 

@@ -121,7 +121,7 @@ class LvlmGoldenTest {
           continue;
         }
         String plain = name.substring(prefix.length());
-        if (plain.equals("greedy_new_ids")) {
+        if (plain.equals("greedy_new_ids") || ofAnUnusedLayer(directory, plain)) {
           continue;
         }
         float[] want = expected.floats(name);
@@ -143,6 +143,13 @@ class LvlmGoldenTest {
       }
     }
     assertTrue(compared >= 3, "compared only " + compared + " tensors");
+  }
+
+  /** Layers of the tower whose output reaches nobody are not run. */
+  static boolean ofAnUnusedLayer(Path directory, String name) {
+    String prefix = "vision.hidden_states.";
+    int used = ModelConfig.read(directory.resolve("config.json")).visionLayersUsed();
+    return name.startsWith(prefix) && Integer.parseInt(name.substring(prefix.length())) > used;
   }
 
   private interface Edit {
@@ -220,7 +227,6 @@ class LvlmGoldenTest {
         Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(Precision.FP32, "cpu", 1))) {
       long[] want = expected.longs("single.greedy_new_ids");
       long[] ids = inputs.longs("single.input_ids");
-      int eos = model.config().text().eosTokenId();
       long[] got = new long[want.length];
       for (int i = 0; i < want.length; i++) {
         float[] logits =
@@ -230,7 +236,7 @@ class LvlmGoldenTest {
         int best = -1;
         int base = logits.length - vocabulary;
         for (int v = 0; v < vocabulary; v++) {
-          if (v != eos && (best < 0 || logits[base + v] > logits[base + best])) {
+          if (best < 0 || logits[base + v] > logits[base + best]) {
             best = v;
           }
         }

@@ -68,6 +68,12 @@ class EnginesAgreeTest {
                             .withBiases("mlp\\..*_proj")
                             .text(text -> text.put("mlp_bias", true))),
                     Arguments.of(
+                        "attention biases that nobody asked for",
+                        ModelVariant.of(model).withBiases("self_attn\\.._proj")),
+                    Arguments.of(
+                        "mlp biases that nobody asked for",
+                        ModelVariant.of(model).withBiases("mlp\\..*_proj")),
+                    Arguments.of(
                         "linear rope",
                         ModelVariant.of(model)
                             .text(

@@ -478,6 +478,26 @@ class ScorerTest {
   }
 
   @Test
+  void anAdapterThatIsSwappedInAfterClosingIsGivenBack() {
+    ScorerAdapter late = scorer.load(artifact(2));
+    ActiveAdapter active = new ActiveAdapter(scorer.load(artifact(1)));
+    active.close();
+    active.swap(late);
+    active.close();
+    assertThrows(IllegalStateException.class, late::retain);
+    assertThrows(IllegalStateException.class, active::acquire);
+  }
+
+  /** However many rows are allowed at once, the pixels of one call keep within their room. */
+  @Test
+  void takesFewerLargePicturesAtOnce() {
+    assertEquals(1, Engine.atOnce(ImageGeometry.whole(16384, 16384, 1)));
+    ImageGeometry usual = ImageGeometry.whole(336, 336, 576);
+    assertTrue(4096L * usual.values() > Integer.MAX_VALUE / 4, "the room is a bound");
+    assertTrue((long) Engine.atOnce(usual) * usual.values() <= 1 << 26);
+  }
+
+  @Test
   void keepsExportedGraphsAndReplacesDamagedOnes() throws IOException {
     List<Path> files = list(directory.resolve("cache"));
     assertEquals(2, files.size());

@@ -250,6 +250,54 @@ class TrainerTest {
     }
   }
 
+  /**
+   * Moments that begin anew are corrected as new ones, however many steps the trainer has taken.
+   */
+  @Test
+  void theFirstStepAfterClearingMomentsIsAsLongAsAFirstStep() {
+    AdapterConfig a = config().adapter();
+    AdapterConfig undropped =
+        new AdapterConfig(
+            a.rank(),
+            a.alpha(),
+            a.rsLora(),
+            0,
+            a.targetModules(),
+            a.imageTemplate(),
+            a.textTemplate(),
+            a.softImage(),
+            a.softText());
+    TrainingConfig.Optimizer o = config().optimizer();
+    TrainingConfig steady =
+        config()
+            .withAdapter(undropped)
+            .withOptimizer(
+                new TrainingConfig.Optimizer(
+                    o.learningRate(),
+                    o.beta1(),
+                    o.beta2(),
+                    o.epsilon(),
+                    o.weightDecay(),
+                    o.clipNorm(),
+                    0,
+                    o.schedule(),
+                    o.totalSteps()));
+    try (Trainer fresh = Trainer.create(model, tokenizer, steady);
+        Trainer returned = Trainer.create(model, tokenizer, steady)) {
+      AdapterWeights start = fresh.weights();
+      for (int step = 0; step < 5; step++) {
+        returned.step(batch(step, 6));
+      }
+      returned.load(start, true);
+      for (int step = 7; step < 9; step++) {
+        fresh.step(batch(step, 6));
+        returned.step(batch(step, 6));
+        assertEquals(fresh.weights().digest(), returned.weights().digest());
+      }
+      assertEquals(7, returned.stepNumber());
+    }
+  }
+
   @Test
   void aSkippedStepIsReportedAndNotCounted() {
     try (Trainer trainer = Trainer.create(model, tokenizer, config())) {

@@ -26,6 +26,9 @@ public final class Pretrainer implements AutoCloseable {
   /** Rows of one forward pass may differ in length by this factor. */
   private static final double LONGEST_TO_SHORTEST = 1.3;
 
+  /** What is no weight among the decoder's. */
+  private static final List<String> ROTARY = List.of("cos", "sin");
+
   private final Lvlm model;
   private final List<WeightSlot> slots = new ArrayList<>();
   private final NDArray flat;
@@ -64,13 +67,12 @@ public final class Pretrainer implements AutoCloseable {
     NDManager manager = model.manager();
     List<Long> dims = new ArrayList<>();
     List<float[]> values = new ArrayList<>();
-    List<WeightSlot> vision = WeightSlot.vision(config);
-    List<WeightSlot> decoder = WeightSlot.decoder(config);
+    List<WeightSlot> vision = WeightSlot.vision(config.architecture()).slots();
+    WeightList decoder = WeightSlot.decoder(config.architecture());
     slots.addAll(vision);
-    for (int i = 0; i < decoder.size(); i++) {
-      boolean rotary = i == 3 || i == 4;
-      if (!rotary && decoder.get(i).sameAs() < 0) {
-        slots.add(decoder.get(i));
+    for (WeightSlot slot : decoder.slots()) {
+      if (!ROTARY.contains(slot.place()) && slot.sameAs() < 0) {
+        slots.add(slot);
       }
     }
     int total = 0;
@@ -233,8 +235,8 @@ public final class Pretrainer implements AutoCloseable {
     arguments.add(shapes);
     arguments.add(scalars);
     // Weight arrays carry the name of their list; these two are arguments of another name here.
-    for (int i = 3; i <= 4; i++) {
-      NDArray angles = model.decoderWeights().get(i).duplicate();
+    for (String place : ROTARY) {
+      NDArray angles = model.decoderWeight(place).duplicate();
       angles.setName("rotary[]");
       arguments.add(angles);
     }

@@ -1,0 +1,187 @@
+# The decoder, Llama's kind, with LoRA beside its linear layers.
+#
+# Tokens of all rows stand one after another, T in all, without padding: products and norms see [T, .], attention alone sees rows, those
+# of equal length together.
+#
+# As prepare() returns the weights: norm1 is folded into qkv, norm2 into inner (gate and up), rows of qkv side by side.
+# Adapter list a: per layer [A, B] of qkv, out, inner, down, A [r*, in], B [out, r*] with alpha/r folded in (or the merged weight [out, in]
+# and an empty tensor), then the soft vectors of both sides in one tensor [image K + text K, d]. That one alone: no adapter.
+
+# The first of layer i's tensors in list w.
+def decoder_layer(i: int) -> int:
+  return @W_LAYERS@ + @W_STRIDE@ * i
+
+# Root-mean-square norm without its weight, which is folded into what follows. The norm is one pass over x, in 32 bit at least.
+def rms_norm(x: Tensor) -> Tensor:
+  y = __torch__.wide(x)
+  y = y * torch.rsqrt(torch.mean(y * y, [-1], True) + @RMS_EPS@)
+  return y.to(ops.prim.dtype(x))
+
+# Keep mask of LoRA dropout, scaled by 1/(1-p): a hash of (row seed, place in the row, site, feature), so that it is the same in every
+# chunking and every recomputation. The mixer is the finaliser of SplitMix64 (Steele, Lea, Flood 2014) up to its last shift, which only
+# mixes bits below those that are read; its shifts are logical, and torch's are arithmetic.
+def dropout_mask(seeds: Tensor, places: Tensor, site: int, width: int, p: float, like: Tensor) -> Tensor:
+  feature = torch.arange(width, dtype=4, device=ops.prim.device(like)) * 40503
+  z = (seeds + places * 2654435761).view(-1, 1) + feature.view(1, -1) + site * 7046029254386353131
+  z = torch.bitwise_xor(z, torch.bitwise_and(torch.bitwise_right_shift(z, 30), 17179869183)) * -4658895280553007687
+  z = torch.bitwise_xor(z, torch.bitwise_and(torch.bitwise_right_shift(z, 27), 137438953471)) * -7723592293110705685
+  z = torch.bitwise_and(torch.bitwise_right_shift(z, 20), 16777215)
+  keep = torch.ge(z, int(p * 16777216.0))
+  return keep.to(ops.prim.dtype(like)) * (1.0 / (1.0 - p))
+
+# A(x) of adapters that stand one above the other in A, rank rows each, every one behind a mask of its own.
+def dropped(x: Tensor, A: Tensor, site: int, seeds: Tensor, places: Tensor, p: float, rank: int) -> Tensor:
+  sizes = annotate(List[int], [])
+  for k in range(A.size(0) // rank):
+    sizes.append(rank)
+  parts = torch.split_with_sizes(A, sizes)
+  low = annotate(List[Tensor], [])
+  for k in range(len(parts)):
+    mask = __torch__.dropout_mask(seeds, places, 4 * site + k, x.size(1), p, x)
+    low.append(torch.linear(x * mask, parts[k]))
+  return torch.cat(low, 1)
+
+# Linear layer with its LoRA: y + B(A(x)), dropout on the way into A. x [T, in]. Without B, A is the merged weight.
+def lora(x: Tensor, weight: Tensor, bias: Tensor, a: List[Tensor], at: int, seeds: Tensor, places: Tensor, p: float, rank: int) -> Tensor:
+  adapted = False
+  merged = False
+  if len(a) > 1:
+    adapted = a[at].size(0) > 0
+    merged = a[at + 1].size(0) == 0
+  if adapted:
+    if merged:
+      y = __torch__.affine(x, a[at], bias)
+    else:
+      y = __torch__.affine(x, weight, bias)
+      if p > 0.0:
+        low = __torch__.dropped(x, a[at], at, seeds, places, p, rank)
+      else:
+        low = torch.linear(x, a[at])
+      # In place: no copy of y, and nobody needs what it was.
+      y = torch.addmm_(y, low, a[at + 1].t())
+  else:
+    y = __torch__.affine(x, weight, bias)
+  return y
+
+# Reorders the rows of a stacked q, k, v weight [(H + 2 KV)*hd, .] or bias so that the two values that a rotary angle turns stand side
+# by side in q and k (in checkpoints they are hd/2 apart). Scores do not change: q and k are reordered alike.
+def side_by_side(x: Tensor) -> Tensor:
+  if x.size(0) > 0:
+    turned = (@HEADS@ + @KV_HEADS@) * @HEAD_DIM@
+    qk = x[:turned].reshape(@HEADS@ + @KV_HEADS@, 2, @HEAD_DIM@ // 2, -1).transpose(1, 2)
+    y = torch.cat([qk.reshape(turned, -1), x[turned:].reshape(@KV_HEADS@ * @HEAD_DIM@, -1)], 0).view(x.size())
+  else:
+    y = x
+  return y
+
+# Rotary positions: one complex product. qkv [T, (H + 2 KV)*hd]. On the CPU attention stays in 32 bit: the gradient of libtorch 2.7's
+# 16-bit attention took a fifth of a whole training step there.
+def rope(qkv: Tensor, turns: Tensor) -> Tensor:
+  z = torch.view_as_complex(__torch__.wide(qkv).view(qkv.size(0), -1, 2)) * turns
+  y = torch.view_as_real(z).view(qkv.size())
+  if ops.prim.is_cuda(qkv):
+    y = y.to(ops.prim.dtype(qkv))
+  return y
+
+# Causal attention within rows of equal length: qkv [B*L, (H + 2 KV)*hd] -> [B*L, H*hd].
+def attend_equal(qkv: Tensor, B: int, L: int) -> Tensor:
+  q, k, v = torch.split_with_sizes(qkv.view(B, L, @HEADS@ + 2 * @KV_HEADS@, @HEAD_DIM@).transpose(1, 2), [@HEADS@, @KV_HEADS@, @KV_HEADS@], 1)
+  if @HEADS@ != @KV_HEADS@:
+    k = torch.repeat_interleave(k, @HEADS@ // @KV_HEADS@, 1)
+    v = torch.repeat_interleave(v, @HEADS@ // @KV_HEADS@, 1)
+  return torch.scaled_dot_product_attention(q, k, v, None, 0.0, True).transpose(1, 2).reshape(B * L, @HEADS@ * @HEAD_DIM@)
+
+def attend(qkv: Tensor, groups: List[int]) -> Tensor:
+  n = len(groups) // 2
+  if n == 1:
+    y = __torch__.attend_equal(qkv, groups[0], groups[1])
+  else:
+    sizes = annotate(List[int], [])
+    for g in range(n):
+      sizes.append(groups[2 * g] * groups[2 * g + 1])
+    equal = torch.split_with_sizes(qkv, sizes)
+    parts = annotate(List[Tensor], [])
+    for g in range(n):
+      parts.append(__torch__.attend_equal(equal[g], groups[2 * g], groups[2 * g + 1]))
+    y = torch.cat(parts, 0)
+  return y
+
+# All layers. x [T, d] -> states of the tokens that are asked for [n, d], before the final norm. In the last layer only they go on after
+# attention. layout = [positions [T], rows and length of each group of equal rows [g, 2] (in the host's memory), tokens that are asked for
+# [n], dropout seed of each token's row [T], place of each token in its row [T]]. trace: every layer's output is appended to it if it is
+# not empty.
+def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p: float, rank: int, trace: List[Tensor]) -> Tensor:
+  seeds = layout[3]
+  places = layout[4]
+  groups = annotate(List[int], [])
+  for g in range(layout[1].size(0)):
+    groups.append(int(layout[1][g][0]))
+    groups.append(int(layout[1][g][1]))
+  turns = __torch__.turns(w, layout[0])
+  for i in range(@LAYERS@):
+    at = __torch__.decoder_layer(i)
+    la = 8 * i
+    qkv = __torch__.lora(__torch__.rms_norm(x), w[at + @W_QKV@], w[at + @W_QKV_BIAS@], a, la, seeds, places, p, rank)
+    y = __torch__.attend(__torch__.rope(qkv, turns), groups).to(ops.prim.dtype(x))
+    if i == @LAYERS@ - 1:
+      if layout[2].size(0) < x.size(0):
+        x = torch.index_select(x, 0, layout[2])
+        y = torch.index_select(y, 0, layout[2])
+        seeds = torch.index_select(seeds, 0, layout[2])
+        places = torch.index_select(places, 0, layout[2])
+    x = x + __torch__.lora(y, w[at + @W_OUT@], w[at + @W_OUT_BIAS@], a, la + 2, seeds, places, p, rank)
+    gate, up = torch.chunk(__torch__.lora(__torch__.rms_norm(x), w[at + @W_INNER@], w[at + @W_INNER_BIAS@], a, la + 4, seeds, places, p, rank), 2, -1)
+    x = x + __torch__.lora(__torch__.@TEXT_ACT@(gate) * up, w[at + @W_DOWN@], w[at + @W_DOWN_BIAS@], a, la + 6, seeds, places, p, rank)
+    if len(trace) > 0:
+      trace.append(__torch__.wide(x))
+  return x
+
+# Decoder input. ids [T] (whatever stands at an image or soft position is replaced), image [n] and soft [m] are
+# positions in T, feature_rows [n] rows of the projected image features, soft_rows [m] rows of the soft vectors.
+def splice(w: List[Tensor], a: List[Tensor], ids: Tensor, image: Tensor, features: Tensor, feature_rows: Tensor, soft: Tensor, soft_rows: Tensor) -> Tensor:
+  x = torch.embedding(w[@W_EMBEDDINGS@], ids)
+  if image.size(0) > 0:
+    x = torch.index_copy(x, 0, image, torch.index_select(features, 0, feature_rows).to(ops.prim.dtype(x)))
+  if soft.size(0) > 0:
+    x = torch.index_copy(x, 0, soft, torch.index_select(a[len(a) - 1], 0, soft_rows))
+  return x
+
+# Decoder weights as the passes use them, from those of a checkpoint.
+def prepare(w: List[Tensor]) -> List[Tensor]:
+  out = annotate(List[Tensor], [])
+  for i in range(@W_LAYERS@):
+    out.append(w[i])
+  for i in range(@LAYERS@):
+    at = __torch__.decoder_layer(i)
+    for place in range(@W_STRIDE@):
+      x = w[at + place]
+      if place == @W_QKV@:
+        x = __torch__.side_by_side(x * w[at + @W_NORM1@])
+      if place == @W_QKV_BIAS@:
+        x = __torch__.side_by_side(x)
+      if place == @W_INNER@:
+        x = x * w[at + @W_NORM2@]
+      out.append(x)
+  return out
+
+# methods
+
+  def prepare(self: __torch__.Lvlm, w: List[Tensor]) -> List[Tensor]:
+    return __torch__.prepare(w)
+
+  # Every intermediate of the decoder: inputs, layers 1..n, final norm, logits, all [B, L, .]. Rows padded to one length.
+  def trace_decoder(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, a: List[Tensor], w: List[Tensor]) -> List[Tensor]:
+    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
+    states = [__torch__.wide(x)]
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[12], rows[11], rows[12]], 0.0, 1, states)
+    x = __torch__.rms_norm(x) * w[@W_NORM@]
+    states.append(__torch__.wide(x))
+    states.append(__torch__.wide(torch.linear(x, w[@W_HEAD@])))
+    out = annotate(List[Tensor], [])
+    for i in range(len(states)):
+      out.append(states[i].view(int(rows[9][0][0]), int(rows[9][0][1]), -1))
+    return out
+
+  # Rows of the embedding table. ids [n] -> [n, d].
+  def lookup(self: __torch__.Lvlm, ids: Tensor, w: List[Tensor]) -> Tensor:
+    return __torch__.wide(torch.embedding(w[0], ids))

@@ -1,0 +1,40 @@
+# All weights in one vector: how the base of the demo was made.
+
+# methods
+
+  # All weights in one vector, for pretraining. shapes [n, 2]: rows and columns of each part (1 row: a vector), vision first.
+  # Next-token loss only; scalars = [number of vision parts, 1 if the head is the embedding table]. Returns [summed loss, hits].
+  def pretrain(self: __torch__.Lvlm, rows: List[Tensor], pixels: Tensor, flat: Tensor, shapes: Tensor, scalars: Tensor, rotary: List[Tensor]) -> List[Tensor]:
+    v = annotate(List[Tensor], [])
+    w = annotate(List[Tensor], [])
+    vision_parts = int(scalars[0])
+    pieces = __torch__.pieces(flat, shapes)
+    for i in range(shapes.size(0)):
+      part = pieces[i]
+      if int(shapes[i][0]) != 1:
+        part = part.view(int(shapes[i][0]), int(shapes[i][1]))
+      if i < vision_parts:
+        v.append(part)
+      else:
+        w.append(part)
+        if len(w) == @W_HEAD@:
+          if int(scalars[1]) == 1:
+            w.append(w[@W_EMBEDDINGS@])
+        if len(w) == @W_COS@:
+          w.append(rotary[0])
+          w.append(rotary[1])
+    w = __torch__.prepare(w)
+    a = [w[@W_EMBEDDINGS@][:0]]
+    none = annotate(List[Tensor], [])
+    if pixels.size(0) > 0:
+      f = __torch__.project(__torch__.vision_features(pixels, v), v)
+      features = f.view(-1, f.size(-1))
+    else:
+      features = w[@W_EMBEDDINGS@][:0]
+    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12]], 0.0, 1, none)
+    h = __torch__.rms_norm(torch.index_select(x, 0, rows[5])) * w[@W_NORM@]
+    logits = torch.linear(h, w[@W_HEAD@])
+    loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
+    hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[6]))
+    return [loss, hits]
