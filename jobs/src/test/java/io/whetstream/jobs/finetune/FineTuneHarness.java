@@ -29,7 +29,6 @@ import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
-import org.apache.flink.runtime.highavailability.nonha.embedded.HaLeadershipControl;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
@@ -66,7 +65,6 @@ final class FineTuneHarness implements AutoCloseable {
                 .setConfiguration(flink)
                 .setNumTaskManagers(1)
                 .setNumSlotsPerTaskManager(6)
-                .setHaServices(MiniCluster.HaServices.WITH_LEADERSHIP_CONTROL)
                 .build());
     cluster.start();
   }
@@ -79,13 +77,6 @@ final class FineTuneHarness implements AutoCloseable {
   void loseTaskManager() throws Exception {
     cluster.terminateTaskManager(taskManagersLost++).get(60, TimeUnit.SECONDS);
     cluster.startTaskManager();
-  }
-
-  /** Takes the job's master away and lets another lead. */
-  void loseJobManager(JobID job) throws Exception {
-    HaLeadershipControl leadership = cluster.getHaLeadershipControl().orElseThrow();
-    leadership.revokeJobMasterLeadership(job).get(60, TimeUnit.SECONDS);
-    leadership.grantJobMasterLeadership(job).get(60, TimeUnit.SECONDS);
   }
 
   /** The broker's address, own topics for one test, a registry and checkpoints of its own. */

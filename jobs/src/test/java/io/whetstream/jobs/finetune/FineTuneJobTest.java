@@ -435,53 +435,6 @@ class FineTuneJobTest {
     assertAnnouncedOnce(config, run);
   }
 
-  @Test
-  void whateverIsLostAndHoweverTheJobIsScaledEveryPairHasOneFateAndAVersionOneAdapter()
-      throws Exception {
-    String[] settings =
-        with(
-            "checkpoint.interval=100ms",
-            "mining.replayShare=0.25",
-            "gate.minChange=0",
-            "gate.error=0.4");
-    FineTuneConfig one = harness.config("lost-all", 2, settings);
-    FineTuneConfig two =
-        harness.config(
-            "lost-all", 2, with(settings, "prepare.parallelism=2", "mining.parallelism=2"));
-    List<ImageTextPair> pairs = pairs(60, 480);
-    harness.produce(one, pairs.subList(0, 160));
-    Faults run = Faults.of("lost-all", Place.NOWHERE);
-    JobID job = harness.submit(two, false, run, null);
-    awaitSteps(run, 4);
-    // All operators are lost at once, wherever each is.
-    harness.loseTaskManager();
-    harness.produce(one, pairs.subList(160, 320));
-    awaitSteps(run, 10);
-    harness.loseJobManager(job);
-    awaitSteps(run, 14);
-    String savepoint = harness.stop(job);
-    harness.produce(one, pairs.subList(320, 480));
-    job = harness.submit(one, false, run, savepoint);
-    awaitSteps(run, 18);
-    harness.loseTaskManager();
-    JobID last = job;
-    FineTuneHarness.await(
-        "all pairs are read", Duration.ofMinutes(5), () -> harness.allRead(one));
-    harness.drain(last);
-    assertEquals(
-        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
-        run.record().outcome().accepted());
-    List<AdapterAnnouncement> announced = harness.announcements(one);
-    assertEquals(
-        announced.size(), announced.stream().map(AdapterAnnouncement::digest).distinct().count());
-    assertVersionsAreUnique(one);
-  }
-
-  private static void awaitSteps(Faults run, long steps) throws Exception {
-    FineTuneHarness.await(
-        steps + " steps", Duration.ofMinutes(5), () -> run.record().completedStep() >= steps);
-  }
-
   /** In the registry too, with what checkpoints that were aborted have left there. */
   private static void assertVersionsAreUnique(FineTuneConfig config) {
     Map<String, String> digests = new HashMap<>();
