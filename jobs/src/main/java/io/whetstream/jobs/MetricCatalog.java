@@ -42,10 +42,7 @@ public final class MetricCatalog {
       List.of(
           counter(SOURCES, "whetstream.deadLetters", "records", "could not be read; in the .dlq"),
           counter(
-              "prepare pairs",
-              "deduplicator.duplicates",
-              "pairs",
-              "dropped: their id was seen"),
+              "prepare pairs", "deduplicator.duplicates", "pairs", "dropped: their id was seen"),
           counter(
               "prepare pairs",
               "preparePairs.acceptedPairs",
@@ -89,7 +86,11 @@ public final class MetricCatalog {
           gauge(TRAINER, "trainer.pendingPairs", "pairs", "waiting for the next step"),
           gauge(TRAINER, "trainer.heldOutPairs", "pairs", "in the rolling held-out set"),
           gauge(TRAINER, "trainer.paused", "0 or 1", "1 between a rollback and its resume"),
-          gauge(TRAINER, "trainer.orderWaiting", "0 or 1", "1 while a rollback waits for its adapter"),
+          gauge(
+              TRAINER,
+              "trainer.orderWaiting",
+              "0 or 1",
+              "1 while a rollback waits for its adapter"),
           ledger("trained", "trained as new, in one step each"),
           ledger("held_out", "kept for evaluation, never trained"),
           ledger("skipped", "in steps whose loss or gradient was not finite"),

@@ -1,8 +1,8 @@
 package io.whetstream.cli;
 
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Architecture.Decoder;
 import io.whetstream.model.checkpoint.Architecture.Tower;
-import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Row;
@@ -10,8 +10,8 @@ import java.util.List;
 
 /**
  * Memory of one training step, in bytes, counted from what the forward passes keep for the backward
- * pass (of the TorchScript parts). An estimate of what a run has
- * resident at its peak, within a fifth of it where that was measured ({@code model/RESULTS.md}).
+ * pass (of the TorchScript parts). An estimate of what a run has resident at its peak, within a
+ * fifth of it where that was measured ({@code model/RESULTS.md}).
  *
  * @param weights the frozen base, and its file as it is mapped
  * @param adapter trainable values, gradient, both moments, and their copies in a step
@@ -84,7 +84,8 @@ record MemoryEstimate(
         weights + adapter + activations + pictures + PROCESS + allocator);
   }
 
-  private static long activations(Decoder decoder, int rank, List<Row> rows, int chunk, int element) {
+  private static long activations(
+      Decoder decoder, int rank, List<Row> rows, int chunk, int element) {
     long d = decoder.width();
     long q = decoder.queries();
     long kv = decoder.keys();
@@ -112,7 +113,8 @@ record MemoryEstimate(
       targets = count * most;
     }
     long unit = Math.min(tokens, UNIT_TOKENS);
-    return element * (tokens * decoder.layers().size() * kept + unit * temporaries) + targets * target;
+    return element * (tokens * decoder.layers().size() * kept + unit * temporaries)
+        + targets * target;
   }
 
   private static long images(

@@ -212,8 +212,7 @@ class FineTuneJobTest {
   };
 
   /** A deterministic run over the same 260 pairs. */
-  private static Faults run(String name, Place place, String... overrides)
-      throws Exception {
+  private static Faults run(String name, Place place, String... overrides) throws Exception {
     FineTuneConfig config = harness.config(name, 1, with(with(DETERMINISTIC), overrides));
     harness.produce(config, pairs(2, 260));
     Faults run = Faults.of(name, place);

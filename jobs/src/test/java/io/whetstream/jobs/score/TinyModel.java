@@ -41,7 +41,8 @@ public final class TinyModel {
     return to;
   }
 
-  public static AdapterArtifact adapter(long n, int rank, String baseDigest, Calibration calibration) {
+  public static AdapterArtifact adapter(
+      long n, int rank, String baseDigest, Calibration calibration) {
     Random random = new Random(n);
     AdapterConfig config =
         new AdapterConfig(
