@@ -22,8 +22,8 @@ class TopicsTest {
   void createsEveryTopicOnceAndFindsThemAsTheyMustBe() {
     Topics topics = new Topics("made.");
     try (Admin admin = kafka.admin()) {
-      assertEquals(11, topics.check(admin, List.of()).size());
-      assertEquals(11, topics.create(admin, 2, (short) 1).size());
+      assertEquals(12, topics.check(admin, List.of()).size());
+      assertEquals(12, topics.create(admin, 2, (short) 1).size());
       assertEquals(List.of(), topics.create(admin, 2, (short) 1));
       assertEquals(Map.of(), topics.check(admin, List.of()));
       topics.require(admin, List.of(topics.queries()));
