@@ -87,7 +87,7 @@ class SuppressionTest {
     Decision begins = state.onMatch(3, text(3), strict);
     assertTrue(begins.quarantineBegins());
     assertEquals(Verdict.RAISE, begins.verdict());
-    assertEquals(5003, state.nextDue());
+    assertEquals(5003, begins.timer());
     // What an adversary would hide behind the flood.
     assertEquals(Verdict.RAISE, state.onMatch(4, text(4), strict).verdict());
     long sampled = 0;
