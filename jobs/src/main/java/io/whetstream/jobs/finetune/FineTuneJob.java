@@ -32,8 +32,6 @@ import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.flink.table.api.Table;
-import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
@@ -170,32 +168,7 @@ public final class FineTuneJob {
     build(env, config, untilEnd, hooks, pairs(env, config, untilEnd));
   }
 
-  /**
-   * Adds the job to the environment of a table, whose rows are its pairs in place of the topic's.
-   * The other topics are used as ever, dead letters among them.
-   *
-   * @param pairs insert-only; {@code id STRING, image BYTES, caption STRING} and {@code captionLong
-   *     STRING} or one of them, and if wanted {@code source STRING} and {@code eventTime}
-   *     (milliseconds or {@code TIMESTAMP_LTZ})
-   * @throws BadInputException if the table or the configuration does not fit
-   */
-  public static void from(StreamTableEnvironment sql, Table pairs, FineTuneConfig config) {
-    from(sql, pairs, config, TrainerHooks.NONE);
-  }
-
-  static StreamExecutionEnvironment from(
-      StreamTableEnvironment sql, Table pairs, FineTuneConfig config, TrainerHooks hooks) {
-    if (config.deterministic()) {
-      throw new BadInputException(
-          "deterministic: true needs the topic pairs: the rows of a table have no lasting order");
-    }
-    Sources.Stream<ImageTextPair> rows = TablePairs.of(sql, pairs, config);
-    StreamExecutionEnvironment env = rows.reads().getExecutionEnvironment();
-    build(env, config, false, hooks, pairs(config, rows));
-    return env;
-  }
-
-  private static void build(
+  static void build(
       StreamExecutionEnvironment env,
       FineTuneConfig config,
       boolean untilEnd,
@@ -275,7 +248,7 @@ public final class FineTuneJob {
         Sources.read(env, RecordType.PAIR, untilEnd ? options.bounded() : options, "pairs"));
   }
 
-  private static Pairs pairs(FineTuneConfig config, Sources.Stream<ImageTextPair> pairs) {
+  static Pairs pairs(FineTuneConfig config, Sources.Stream<ImageTextPair> pairs) {
     DataStream<Read<ImageTextPair>> timed = pairs.reads();
     if (config.deterministic()) {
       timed =

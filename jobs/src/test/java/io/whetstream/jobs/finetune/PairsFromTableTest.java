@@ -73,7 +73,7 @@ class PairsFromTableTest {
     rows.add(Row.of("torn", "no image".getBytes(StandardCharsets.UTF_8), "a cat", 6L));
     StreamTableEnvironment sql = environment();
     Faults run = Faults.of("table", Place.NOWHERE);
-    StreamExecutionEnvironment env = FineTuneJob.from(sql, table(sql, rows), config, run);
+    StreamExecutionEnvironment env = FineTuneTableJob.from(sql, table(sql, rows), config, run);
     JobID job =
         harness
             .cluster()
@@ -108,7 +108,7 @@ class PairsFromTableTest {
                 DataTypes.FIELD("captoin", DataTypes.STRING())),
             Row.of("a", new byte[1], "b"));
     BadInputException refused =
-        assertThrows(BadInputException.class, () -> FineTuneJob.from(sql, misspelt, config));
+        assertThrows(BadInputException.class, () -> FineTuneTableJob.from(sql, misspelt, config));
     assertTrue(refused.getMessage().contains("nearest known one is 'caption'"));
   }
 }
