@@ -49,14 +49,20 @@ final class KindThresholds {
   private static final double FULL_EVENTS = 400;
 
   /** Calibrated rates within these bounds are of the bulk, where few matches are. */
-  private static final double FINEST_OF_BULK = 0.04;
+  private static final double FINEST_OF_BULK = 0.2;
 
-  private static final double COARSEST_OF_BULK = 0.6;
+  private static final double COARSEST_OF_BULK = 0.9;
 
-  /** Before what is left out is known, matches are within the finer part of the bulk too. */
-  private static final double FINEST_AT_FIRST = 0.2;
+  /**
+   * Before it is known how many matches there are, they would be taken for the finer part of the
+   * bulk and widen it: first only the place of its coarser part is looked for, until that says what
+   * is to be left out.
+   */
+  private static final double FINEST_AT_FIRST = 0.25;
 
-  private static final int ROUNDS = 6;
+  private static final double COARSEST_AT_FIRST = 0.95;
+
+  private static final int ROUNDS = 8;
   private static final double MOST_WIDENING = 4;
 
   /** Live share above what is left out that no longer looks like matches. */
@@ -124,19 +130,21 @@ final class KindThresholds {
 
   /** Where the live scores are; see the class. */
   private Drift measured() {
-    Drift found = still();
-    double finest = FINEST_AT_FIRST;
-    double beyond = 0;
+    Drift found = agreed(still(), FINEST_AT_FIRST, COARSEST_AT_FIRST, true);
+    return agreed(found, FINEST_OF_BULK, COARSEST_OF_BULK, false);
+  }
+
+  /** The line through the rates between these bounds, repeated with what each leaves out. */
+  private Drift agreed(Drift first, double finest, double coarsest, boolean placeAlone) {
+    Drift found = first;
     for (int round = 0; round < ROUNDS; round++) {
-      Drift next = line(finest, beyond);
+      Drift next = line(finest, coarsest, placeAlone, found.leftOutShare());
       if (next == null) {
         break;
       }
       found = next;
-      finest = FINEST_OF_BULK;
-      beyond = found.leftOutShare();
     }
-    return new Drift(found.offset(), found.scale(), found.leftOut(), shareAbove(found.leftOut()));
+    return found;
   }
 
   private double shareAbove(double score) {
@@ -147,18 +155,20 @@ final class KindThresholds {
    * The line from calibrated to live quantiles by least squares.
    *
    * @param finest rates from this on are compared
+   * @param coarsest up to this
+   * @param placeAlone whether the width is taken to be the calibrated one
    * @param leftOut share of the live scores that is taken for matches and for the share of the
    *     others above the calibrated cut
    * @return null if the calibration says too little about the bulk
    */
-  private Drift line(double finest, double leftOut) {
+  private Drift line(double finest, double coarsest, boolean placeAlone, double leftOut) {
     int n = 0;
     double x = 0;
     double y = 0;
     double xx = 0;
     double xy = 0;
     for (double rate : calibrated.falsePositiveRates()) {
-      if (rate >= finest && rate <= COARSEST_OF_BULK) {
+      if (rate >= finest && rate <= coarsest) {
         double then = calibrated.threshold(rate);
         double now = quantile(rate, leftOut);
         n++;
@@ -172,7 +182,10 @@ final class KindThresholds {
     if (n < 2 || spread <= 1e-12) {
       return null;
     }
-    double scale = Math.min(MOST_WIDENING, Math.max(1 / MOST_WIDENING, (n * xy - x * y) / spread));
+    double scale =
+        placeAlone
+            ? 1
+            : Math.min(MOST_WIDENING, Math.max(1 / MOST_WIDENING, (n * xy - x * y) / spread));
     double offset = (y - scale * x) / n;
     double cut = offset + scale * calibratedCut;
     return new Drift(offset, scale, cut, shareAbove(cut));

@@ -17,12 +17,13 @@ import java.util.List;
  */
 record TailFit(double from, double rate, double scale, double shape, double exceedances) {
   /** The tail begins at the largest measured rate up to this. */
-  private static final double TAIL = 0.1;
+  private static final double TAIL = 0.03;
 
   private static final double MIN_EXCEEDANCES = 100;
   private static final int MIN_POINTS = 3;
   private static final double LEAST_SHAPE = -0.9;
-  private static final double LARGEST_SHAPE = 0.5;
+  /** Cosines end at 1, so their tail is no heavier than an exponential one. */
+  private static final double LARGEST_SHAPE = 0;
   private static final double STEP = 0.005;
   private static final double NORMAL_95 = 1.96;
 
@@ -84,18 +85,16 @@ record TailFit(double from, double rate, double scale, double shape, double exce
   /**
    * Half the width of the threshold's 95 % interval, by the asymptotic covariance of the maximum
    * likelihood estimate (Smith, "Estimating Tails of Probability Distributions", Ann. Statist.
-   * 1987).
+   * 1987) for an exponential tail, the heaviest there can be: for the fitted shape, which is itself
+   * the least certain of all, the interval would be the narrower the lower the shape came out.
    */
   double halfWidth(double share) {
     double times = rate / share;
     double h = 1e-4;
-    double byShape = scale * (unit(times, shape + h) - unit(times, shape - h)) / (2 * h);
-    double byScale = unit(times, shape);
-    double one = 1 + shape;
+    double byShape = scale * (unit(times, h) - unit(times, -h)) / (2 * h);
+    double byScale = unit(times, 0);
     double variance =
-        (one * one * byShape * byShape
-                + 2 * scale * scale * one * byScale * byScale
-                - 2 * scale * one * byShape * byScale)
+        (byShape * byShape + 2 * scale * scale * byScale * byScale - 2 * scale * byShape * byScale)
             / exceedances;
     return NORMAL_95 * Math.sqrt(Math.max(0, variance));
   }

