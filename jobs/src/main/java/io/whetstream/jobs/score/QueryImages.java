@@ -21,6 +21,8 @@ import org.apache.flink.core.fs.Path;
  * for the same picture, though the one at the URI may have changed or be gone by then. Thread-safe.
  */
 final class QueryImages implements AutoCloseable {
+  static final String REFUSED = ".refused";
+
   private final ImageFetcher fetcher;
   private final String directory;
   private final long maxBytes;
@@ -69,13 +71,15 @@ final class QueryImages implements AutoCloseable {
   }
 
   /**
-   * Lets all subtasks of a run know why a query has no image.
+   * Lets all subtasks of a run know why a query has no image, in place of what an earlier run said:
+   * however often a job starts, a revision has one refusal at most.
    *
    * @param attempt names the run
    */
   void refuse(SimilarityQuery query, String attempt, String reason) {
     try {
-      StoredFiles.write(refusalFile(query, attempt), reason.getBytes(StandardCharsets.UTF_8));
+      StoredFiles.write(
+          refusalFile(query), (attempt + '\n' + reason).getBytes(StandardCharsets.UTF_8));
     } catch (IOException e) {
       throw failed(e);
     }
@@ -84,17 +88,18 @@ final class QueryImages implements AutoCloseable {
   /** Why a query has no image in this run, or null. */
   String refusal(SimilarityQuery query, String attempt) {
     try {
-      byte[] reason = StoredFiles.read(refusalFile(query, attempt), Integer.MAX_VALUE);
-      return reason == null ? null : new String(reason, StandardCharsets.UTF_8);
+      byte[] file = StoredFiles.read(refusalFile(query), Integer.MAX_VALUE);
+      String[] said = file == null ? null : new String(file, StandardCharsets.UTF_8).split("\n", 2);
+      return said != null && said.length == 2 && said[0].equals(attempt) ? said[1] : null;
     } catch (IOException e) {
       throw failed(e);
     }
   }
 
   /** Beside the image, and forgotten with it. */
-  private Path refusalFile(SimilarityQuery query, String attempt) {
+  private Path refusalFile(SimilarityQuery query) {
     Path image = file(query);
-    return new Path(image.getParent(), image.getName() + ".refused-" + attempt);
+    return new Path(image.getParent(), image.getName() + REFUSED);
   }
 
   /**
