@@ -123,8 +123,10 @@ record MemoryEstimate(
     long pixels = images.stream().mapToLong(ImageGeometry::values).sum();
     long tokens = images.stream().mapToLong(ImageGeometry::tokens).sum();
     long inputs = images.stream().mapToLong(ImageGeometry::inputs).sum();
-    long features = tokens * architecture.decoder().width();
-    long layer = tower.places() * (6L * tower.width() + 2L * tower.innerWidth());
+    long features = tokens * architecture.featureWidth();
+    long places =
+        images.stream().mapToLong(i -> tower.places(i.height(), i.width())).max().orElse(0);
+    long layer = places * (6L * tower.width() + 2L * tower.innerWidth());
     return 2 * 4 * pixels + 2 * element * features + Math.min(inputs, atOnce) * element * layer;
   }
 }

@@ -22,6 +22,8 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
   /** What a linear layer does. */
   public enum Role {
     PATCHES,
+    /** Queries, keys and values in one, as their rows. */
+    ATTENTION,
     QUERY,
     KEY,
     VALUE,
@@ -50,8 +52,15 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
      * The same, but places find their rows as Idefics3 does, by buckets of their share of a side.
      */
     LEARNT_BY_BUCKETS,
+    /**
+     * The same, but the table is resampled to the picture's grid, and queries and keys are turned by
+     * rows and columns beside it (Qwen3-VL).
+     */
+    LEARNT_RESAMPLED,
     /** Queries and keys are turned by angles (RoFormer, 2104.09864), one axis. */
-    ROTARY
+    ROTARY,
+    /** The same with several axes that share a head's pairs (Qwen2-VL, 2409.12191). */
+    ROTARY_AXES
   }
 
   /** Something that has tensors. */
@@ -155,7 +164,8 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
    * A layer of attention and perceptron, each after its norm and beside a residual; of a tower or
    * of the decoder.
    *
-   * @param query of attention, as are key, value and output
+   * @param query of attention, as are key, value and output; where key and value are null it makes
+   *     all three
    * @param queryNorm of each head of the queries before they are turned, or null; the same for keys
    * @param inner from the width inwards: one, or a gate and what it multiplies
    */
@@ -177,7 +187,7 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
 
     /** What reads the first norm. */
     public List<Linear> projections() {
-      return List.of(query, key, value);
+      return key == null ? List.of(query) : List.of(query, key, value);
     }
 
     /** All linear layers in the order of their use: in the decoder what LoRA can stand beside. */
@@ -216,6 +226,7 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
    * @param layers those that are run: what later ones would make reaches nobody
    * @param after the norm of what the connector reads, or null
    * @param dropped how many features at the beginning do not reach the connector
+   * @param dynamic what it has where it takes pictures of any size; null with square inputs
    */
   public record Tower(
       String kind,
@@ -229,7 +240,8 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
       int heads,
       List<Layer> layers,
       Norm after,
-      int dropped) {
+      int dropped,
+      DynamicVision dynamic) {
     public Tower {
       layers = List.copyOf(layers);
     }
@@ -248,7 +260,12 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
       return layers.isEmpty() ? 0 : layers.get(0).down().inputs();
     }
 
-    /** Positions of the encoder. */
+    /** Positions of the encoder with an input of this size in pixels. */
+    public int places(int height, int width) {
+      return dynamic == null ? places() : height / patchSize * (width / patchSize);
+    }
+
+    /** Positions of the encoder with a square input. */
     public int places() {
       return grid() * grid() + (classToken == null ? 0 : 1);
     }
@@ -274,6 +291,9 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
    * @param square patches along a side of the square that becomes one feature
    * @param tokens features of one input of the tower
    * @param lineEnd a vector behind each line of features, where pictures are packed; null elsewhere
+   * @param norm of what it reads, by patches or by squares of them as its width says, or null
+   * @param deepstack connectors of earlier layers of the tower: feature k is added to the output of
+   *     the decoder's layer k
    */
   public record Connector(
       String kind,
@@ -281,16 +301,29 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
       Activation activation,
       int square,
       int tokens,
-      Table lineEnd) {
+      Table lineEnd,
+      Norm norm,
+      List<Connector> deepstack) {
     public Connector {
       layers = List.copyOf(layers);
+      deepstack = List.copyOf(deepstack);
+    }
+
+    /** A connector without a norm, of the tower's last layer alone. */
+    public Connector(
+        String kind,
+        List<Linear> layers,
+        Activation activation,
+        int square,
+        int tokens,
+        Table lineEnd) {
+      this(kind, layers, activation, square, tokens, lineEnd, null, List.of());
     }
 
     List<Module> modules() {
       List<Module> all = new ArrayList<>(layers);
-      if (lineEnd != null) {
-        all.add(lineEnd);
-      }
+      Stream.of(lineEnd, norm).filter(m -> m != null).forEach(all::add);
+      deepstack.forEach(connector -> all.addAll(connector.modules()));
       return all;
     }
   }
@@ -300,10 +333,24 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
    *
    * @param places how many positions there are
    * @param frequencies radians that a position turns each pair of a head's dimensions
+   * @param axes the axis whose positions turn each pair; empty where there is one
    */
-  public record Rotary(int places, List<Double> frequencies) {
+  public record Rotary(int places, List<Double> frequencies, List<Integer> axes) {
+    /** Axes of positions: time, height, width. */
+    public static final int AXES = 3;
+
     public Rotary {
       frequencies = List.copyOf(frequencies);
+      axes = List.copyOf(axes);
+    }
+
+    /** For each axis and pair 1 where the one turns the other, else 0: [axes, pairs], row-major. */
+    public float[] chosen() {
+      float[] chosen = new float[AXES * axes.size()];
+      for (int j = 0; j < axes.size(); j++) {
+        chosen[axes.get(j) * axes.size() + j] = 1;
+      }
+      return chosen;
     }
   }
 
@@ -360,6 +407,11 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
       }
       return all;
     }
+  }
+
+  /** Width of an image feature: what deepstack adds stands beside what the decoder reads. */
+  public int featureWidth() {
+    return decoder.width() * (1 + connector.deepstack().size());
   }
 
   /** All modules. */

@@ -78,15 +78,6 @@ public final class Checkpoint implements AutoCloseable {
     Path configFile = directory.resolve("config.json");
     requireUnquantised(ConfigKeys.of(configFile));
     ModelConfig config = ModelConfig.read(configFile);
-    if (config.vision().dynamic() != null) {
-      throw new BadInputException(
-          configFile
-              + ": model_type "
-              + config.family()
-              + " is read, but not computed yet; supported: LlavaForConditionalGeneration,"
-              + " LlavaNextForConditionalGeneration, LlavaOnevisionForConditionalGeneration,"
-              + " SmolVLMForConditionalGeneration, Idefics3ForConditionalGeneration");
-    }
     Map<String, SafeTensors> files = new LinkedHashMap<>();
     try {
       SortedMap<String, Place> places = places(directory, files, ModelFamily.of(config));

@@ -30,8 +30,13 @@ final class DecoderModules {
         text.heads(),
         text.keyValueHeads(),
         text.headDim(),
-        Positions.ROTARY,
-        new Rotary(text.maxPositions(), Arrays.stream(text.rotaryFrequencies()).boxed().toList()),
+        text.multimodalRope() == null ? Positions.ROTARY : Positions.ROTARY_AXES,
+        new Rotary(
+            text.maxPositions(),
+            Arrays.stream(text.rotaryFrequencies()).boxed().toList(),
+            text.multimodalRope() == null
+                ? List.of()
+                : Arrays.stream(text.multimodalRope().axes()).boxed().toList()),
         layers,
         norm(text, ROOT + "norm", width),
         tied

@@ -24,4 +24,9 @@ public record DynamicVision(
     fullAttentionLayers = List.copyOf(fullAttentionLayers);
     deepstackLayers = List.copyOf(deepstackLayers);
   }
+
+  /** Whether the tower is Qwen2.5-VL's: windows, RMS norms and gated layers came together. */
+  public boolean gated() {
+    return windowSize > 0;
+  }
 }

@@ -28,10 +28,10 @@ abstract class QwenVlFamily implements ModelFamily {
     VisionConfig vision = vision(root.object("vision_config"));
     TextConfig text = DecoderKeys.read(textKeys, type);
     List<Integer> deepstack = vision.dynamic().deepstackLayers();
-    if (deepstack.size() > text.layers()) {
+    if (deepstack.size() >= text.layers()) {
       throw root.bad(
           "vision_config.deepstack_visual_indexes",
-          deepstack + " are more than the decoder's " + text.layers() + " layers");
+          deepstack + " are not fewer than the decoder's " + text.layers() + " layers");
     }
     return new ModelConfig(
         modelType(),
@@ -50,13 +50,34 @@ abstract class QwenVlFamily implements ModelFamily {
   }
 
   @Override
+  public Architecture network(ModelConfig config) {
+    return new Architecture(
+        DynamicTowerModules.tower(config.vision()),
+        DynamicTowerModules.merger(config.vision(), config.text().hiddenSize()),
+        DecoderModules.of(config.text(), config.tiedEmbeddings()));
+  }
+
+  @Override
   public String canonical(String name) {
-    return TensorNames.renamed(
-        name,
-        List.of(
-            "model.language_model.", "language_model.model.",
-            "model.visual.", "visual.",
-            "model.", "language_model.model.",
-            "lm_head.", "language_model.lm_head."));
+    String outer =
+        TensorNames.renamed(
+            name,
+            List.of(
+                "model.language_model.", "language_model.model.",
+                "model.visual.", "visual.",
+                "model.", "language_model.model.",
+                "lm_head.", "language_model.lm_head."));
+    return outer.startsWith("visual.") ? vision(outer) : outer;
+  }
+
+  /** What the generations call differently: the layers of MLPs and mergers, and mergers' norms. */
+  private static String vision(String name) {
+    return name.replace(".linear_fc", ".fc")
+        .replace(".mlp.gate_proj.", ".mlp.gate.")
+        .replace(".mlp.up_proj.", ".mlp.fc1.")
+        .replace(".mlp.down_proj.", ".mlp.fc2.")
+        .replace(".merger.ln_q.", ".merger.norm.")
+        .replace(".merger.mlp.0.", ".merger.fc1.")
+        .replace(".merger.mlp.2.", ".merger.fc2.");
   }
 }

@@ -58,7 +58,8 @@ final class SquareTowerModules {
         v.heads(),
         layers,
         after,
-        dropped);
+        dropped,
+        null);
   }
 
   private static Norm norm(VisionConfig v, String name) {

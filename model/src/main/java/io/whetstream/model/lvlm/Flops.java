@@ -6,6 +6,7 @@ import io.whetstream.model.checkpoint.Architecture.Decoder;
 import io.whetstream.model.checkpoint.Architecture.Layer;
 import io.whetstream.model.checkpoint.Architecture.Linear;
 import io.whetstream.model.checkpoint.Architecture.Tower;
+import io.whetstream.model.checkpoint.DynamicVision;
 import io.whetstream.model.image.ImageGeometry;
 import java.util.List;
 
@@ -26,16 +27,35 @@ public final class Flops {
   /** One image through patch embedding, the vision layers in use, and the connector. */
   public double image(ImageGeometry image) {
     Tower tower = architecture.tower();
-    double places = tower.places();
-    double patches = (double) tower.grid() * tower.grid();
+    double places = tower.places(image.height(), image.width());
+    double patches = places - (tower.classToken() == null ? 0 : 1);
     double layers = 0;
-    for (Layer layer : tower.layers()) {
-      layers += places * weights(layer.linears()) + 2 * places * places * tower.width();
+    for (int i = 0; i < tower.layers().size(); i++) {
+      double seen = Math.min(places, window(i));
+      layers += places * weights(tower.layers().get(i).linears());
+      layers += 2 * places * seen * tower.width();
     }
-    double embed = patches * tower.patches().size();
+    // A picture stands for two equal frames: the kernels of both are summed beforehand.
+    double embed = patches * tower.patches().size() / (tower.dynamic() == null ? 1 : 2);
     Connector connector = architecture.connector();
-    double connect = connector.tokens() * weights(connector.layers());
+    double tokens = tower.dynamic() == null ? connector.tokens() : image.tokens();
+    double connect = tokens * weights(connector.layers());
+    for (Connector deepstack : connector.deepstack()) {
+      connect += tokens * weights(deepstack.layers());
+    }
     return 2 * image.inputs() * (layers + embed + connect);
+  }
+
+  /** How many patches a patch attends to at most in a layer of the tower. */
+  private double window(int layer) {
+    DynamicVision dynamic = architecture.tower().dynamic();
+    if (dynamic == null
+        || dynamic.windowSize() == 0
+        || dynamic.fullAttentionLayers().contains(layer)) {
+      return Double.POSITIVE_INFINITY;
+    }
+    double side = (double) dynamic.windowSize() / architecture.tower().patchSize();
+    return side * side;
   }
 
   private static double weights(List<Linear> linears) {

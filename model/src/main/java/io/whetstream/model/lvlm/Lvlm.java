@@ -129,7 +129,8 @@ public final class Lvlm implements AutoCloseable {
       NDList arguments = new NDList(manager.create(precision.scalarType()));
       for (WeightSlot.Part part : slot.parts()) {
         float[] values = part.fixed() != null ? part.fixed() : part.values(source.values(part));
-        NDArray array = manager.create(values, new Shape(part.shape()));
+        NDArray array =
+            manager.create(values, new Shape(part.fixed() != null ? part.shape() : part.made()));
         array.setName("parts[]");
         arguments.add(array);
       }
@@ -264,12 +265,71 @@ public final class Lvlm implements AutoCloseable {
         int to = Math.min(from + atOnce, entry.getValue().size());
         List<ModelImage> some =
             entry.getValue().subList(from, to).stream().map(images::get).toList();
-        NDList arguments = new NDList(pixels(step, some));
-        arguments.addAll(vision);
-        parts.add(packed(step, call("features", arguments).head(), some));
+        if (architecture.tower().dynamic() != null) {
+          parts.addAll(call("features", dynamicArguments(step, some)));
+        } else {
+          NDList arguments = new NDList(pixels(step, some));
+          arguments.addAll(vision);
+          parts.add(packed(step, call("features", arguments).head(), some));
+        }
       }
     }
-    return new ImageFeatures(together(step, parts), begins, counts);
+    return new ImageFeatures(
+        together(step, parts), begins, counts, images.stream().map(ModelImage::geometry).toList());
+  }
+
+  /** Pixels, plan and weights for {@code tower_dynamic.py}. */
+  private NDList dynamicArguments(NDManager step, List<ModelImage> alike) {
+    ImageGeometry geometry = alike.get(0).geometry();
+    int patch = architecture.tower().patchSize();
+    int headDim = architecture.tower().width() / architecture.tower().heads();
+    int high = geometry.height() / patch;
+    int wide = geometry.width() / patch;
+    PatchPlan plan = PatchPlan.of(architecture.tower().dynamic(), high, wide, patch);
+    long[] order = new long[plan.size()];
+    for (int p = 0; p < order.length; p++) {
+      order[p] = (long) plan.rows()[p] * wide + plan.columns()[p];
+    }
+    float[] angles = plan.angles(headDim);
+    float[] cos = new float[angles.length];
+    float[] sin = new float[angles.length];
+    for (int i = 0; i < angles.length; i++) {
+      cos[i] = (float) Math.cos(angles[i]);
+      sin[i] = (float) Math.sin(angles[i]);
+    }
+    LongList windows = new LongList();
+    int equal = 0;
+    for (int w = 0; w < plan.windows().length; w++) {
+      equal++;
+      if (w + 1 == plan.windows().length || plan.windows()[w + 1] != plan.windows()[w]) {
+        windows.add(equal);
+        windows.add(plan.windows()[w]);
+        equal = 0;
+      }
+    }
+    int side = architecture.tower().dynamic().positionSide();
+    Gathering positions =
+        side == 0 ? new Gathering(4, new int[0], new float[0]) : plan.positions(side, high, wide);
+    Shape angleShape = new Shape(plan.size(), headDim / 2);
+    Shape taps = new Shape(positions.size(), 4);
+    NDList arrays =
+        new NDList(
+            step.create(order, new Shape(order.length)),
+            step.create(cos, angleShape),
+            step.create(sin, angleShape),
+            windows.array(host(step)).reshape(-1, 2),
+            step.create(longs(plan.reverse()), new Shape(plan.blocks().length)),
+            step.create(longs(positions.indices()), taps),
+            step.create(positions.weights(), taps));
+    named(arrays, "plan[]");
+    NDList arguments = new NDList(pixels(step, alike));
+    arguments.addAll(arrays);
+    arguments.addAll(vision);
+    return arguments;
+  }
+
+  private static long[] longs(int[] values) {
+    return Arrays.stream(values).asLongStream().toArray();
   }
 
   /** What a row holds of the projected features of images of one geometry. */
@@ -307,7 +367,7 @@ public final class Lvlm implements AutoCloseable {
   NDArray pixels(NDManager step, List<ModelImage> alike) {
     ImageGeometry geometry = alike.get(0).geometry();
     int side = config.vision().imageSize();
-    if (geometry.height() != side || geometry.width() != side) {
+    if (side > 0 && (geometry.height() != side || geometry.width() != side)) {
       throw new BadInputException(
           "an image has "
               + geometry.height()
@@ -326,7 +386,7 @@ public final class Lvlm implements AutoCloseable {
 
   private NDArray together(NDManager step, NDList parts) {
     if (parts.isEmpty()) {
-      return step.zeros(new Shape(0, config.text().hiddenSize()));
+      return step.zeros(new Shape(0, architecture.featureWidth()));
     }
     if (parts.size() == 1) {
       return parts.head();
@@ -411,11 +471,27 @@ public final class Lvlm implements AutoCloseable {
 
   /** Every intermediate of the vision side, named as in the golden files. */
   Map<String, NDArray> traceVision(NDManager step, List<ModelImage> alike) {
+    Map<String, NDArray> named = new HashMap<>();
+    int layers = architecture.tower().layers().size();
+    if (architecture.tower().dynamic() != null) {
+      NDList states = call("trace_vision", dynamicArguments(step, alike));
+      for (int i = 0; i <= layers; i++) {
+        named.put("vision.hidden_states." + i, states.get(i));
+      }
+      NDList stacked =
+          states.get(layers + 1).split(1 + architecture.connector().deepstack().size(), 2);
+      named.put("image_features", stacked.get(0));
+      if (states.size() > layers + 2) {
+        named.put("vision.pos_embeds", states.get(layers + 2));
+      }
+      for (int k = 1; k < stacked.size(); k++) {
+        named.put("deepstack_features." + (k - 1), stacked.get(k));
+      }
+      return named;
+    }
     NDList arguments = new NDList(pixels(step, alike));
     arguments.addAll(vision);
     NDList states = call("trace_vision", arguments);
-    Map<String, NDArray> named = new HashMap<>();
-    int layers = architecture.tower().layers().size();
     for (int i = 0; i <= layers; i++) {
       named.put("vision.hidden_states." + i, states.get(i));
     }
@@ -439,11 +515,16 @@ public final class Lvlm implements AutoCloseable {
     Map<String, NDArray> named = new HashMap<>();
     int layers = config.text().layers();
     named.put("inputs_embeds", states.get(0));
+    int deepstack = architecture.connector().deepstack().size();
+    int at = 1;
     for (int i = 0; i < layers; i++) {
-      named.put("decoder.layers." + i, states.get(i + 1));
+      if (i < deepstack) {
+        named.put("decoder.layers." + i + ".before_deepstack", states.get(at++));
+      }
+      named.put("decoder.layers." + i, states.get(at++));
     }
-    named.put("decoder.norm", states.get(layers + 1));
-    named.put("logits", states.get(layers + 2));
+    named.put("decoder.norm", states.get(at++));
+    named.put("logits", states.get(at));
     return named;
   }
 
@@ -455,7 +536,8 @@ public final class Lvlm implements AutoCloseable {
    *     kept to the end: for looking at intermediates
    */
   NDList rowArrays(
-      NDManager step, List<Row> rows, ImageFeatures features, int softImage, boolean padded) {
+      NDManager step, List<Row> given, ImageFeatures features, int softImage, boolean padded) {
+    List<Row> rows = given.stream().map(row -> positioned(row, features)).toList();
     int longest = rows.stream().mapToInt(Row::length).max().orElse(0);
     List<Integer> order = new ArrayList<>();
     for (int r = 0; r < rows.size(); r++) {
@@ -564,6 +646,24 @@ public final class Lvlm implements AutoCloseable {
     arrays.add(step.create(seeds, new Shape(tokens)));
     arrays.add(step.create(places, new Shape(tokens)));
     return named(arrays, "rows[]");
+  }
+
+  /** A row with its positions, where its images decide them. */
+  private Row positioned(Row row, ImageFeatures features) {
+    if (architecture.decoder().rotary().axes().isEmpty() || row.positions() != null) {
+      return row;
+    }
+    List<ImageGeometry> own =
+        Arrays.stream(row.images()).mapToObj(features.geometries()::get).toList();
+    int pixels = architecture.tower().patchSize() * architecture.tower().dynamic().merge();
+    return new Row(
+        row.ids(),
+        row.images(),
+        TokenPositions.of(row.ids(), config.imageTokenId(), own, pixels),
+        row.textSide(),
+        row.readout(),
+        row.targets(),
+        row.seed());
   }
 
   /** A token's place on an axis; a row without places of its own counts alike on all. */

@@ -4,11 +4,13 @@ import io.whetstream.model.checkpoint.Activation;
 import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Architecture.Decoder;
 import io.whetstream.model.checkpoint.Architecture.Tower;
+import io.whetstream.model.checkpoint.DynamicVision;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -60,17 +62,24 @@ public final class TorchScriptArchive {
 
   /** The resources that make up a model of this architecture. */
   private static List<String> parts(Architecture architecture) {
-    return List.of(
+    List<String> parts = new ArrayList<>();
+    parts.addAll(
+        List.of(
         "common",
         "tower_" + architecture.tower().kind(),
         "connector_" + architecture.connector().kind(),
         "positions_" + architecture.decoder().scheme().name().toLowerCase(Locale.ROOT),
+        architecture.decoder().layers().get(0).queryNorm() == null ? "heads_plain" : "heads_normed",
         "decoder",
         "adapter",
         "objective",
         "optimizer",
-        "model",
-        "pretraining");
+        "model"));
+    if (architecture.tower().dynamic() == null) {
+      // It takes square pictures alone.
+      parts.add("pretraining");
+    }
+    return parts;
   }
 
   private static Map<String, String> constants(Architecture architecture) {
@@ -97,6 +106,14 @@ public final class TorchScriptArchive {
     if (architecture.connector().activation() != null) {
       constants.put("CONNECTOR_ACT", function(architecture.connector().activation()));
     }
+    DynamicVision dynamic = tower.dynamic();
+    if (dynamic != null) {
+      boolean gated = !tower.layers().isEmpty() && tower.layers().get(0).inner().size() > 1;
+      constants.put("VISION_GATED", gated ? "True" : "False");
+      constants.put("FULL_LAYERS", integers(dynamic.fullAttentionLayers()));
+      constants.put("DEEPSTACK_LAYERS", integers(dynamic.deepstackLayers()));
+    }
+    put(constants, "DEEPSTACK", architecture.connector().deepstack().size());
     constants.put("RMS_EPS", Double.toString(decoder.norm().epsilon()));
     put(constants, "LAYERS", decoder.layers().size());
     put(constants, "HEADS", decoder.heads());
@@ -108,6 +125,10 @@ public final class TorchScriptArchive {
 
   private static void put(Map<String, String> constants, String name, int value) {
     constants.put(name, Integer.toString(value));
+  }
+
+  private static String integers(List<Integer> list) {
+    return list.isEmpty() ? "annotate(List[int], [])" : list.toString();
   }
 
   private static String function(Activation activation) {

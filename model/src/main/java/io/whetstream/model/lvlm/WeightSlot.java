@@ -2,12 +2,14 @@ package io.whetstream.model.lvlm;
 
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.Architecture;
+import io.whetstream.model.checkpoint.Architecture.Connector;
 import io.whetstream.model.checkpoint.Architecture.Decoder;
 import io.whetstream.model.checkpoint.Architecture.Layer;
 import io.whetstream.model.checkpoint.Architecture.Linear;
 import io.whetstream.model.checkpoint.Architecture.Norm;
 import io.whetstream.model.checkpoint.Architecture.NormKind;
 import io.whetstream.model.checkpoint.Architecture.Positions;
+import io.whetstream.model.checkpoint.Architecture.Rotary;
 import io.whetstream.model.checkpoint.Architecture.Table;
 import io.whetstream.model.checkpoint.Architecture.Tower;
 import io.whetstream.model.checkpoint.Checkpoint;
@@ -32,7 +34,6 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
    * @param shape one or two dimensions
    * @param fixed values that come from no checkpoint, or null
    * @param rows which row of the checkpoint's tensor stands in each row; null for all in order
-   * @param rows which row of the checkpoint's tensor stands in each row; null for all in order
    */
   @SuppressWarnings("ArrayRecordComponent") // Never compared.
   record Part(String name, long[] shape, float[] fixed, int[] rows) {
@@ -51,6 +52,13 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
         System.arraycopy(stored, rows[i] * width, values, i * width, width);
       }
       return values;
+    }
+
+    /** The shape of what {@link #values} gives. */
+    long[] made() {
+      long[] made = shape.clone();
+      made[0] = rows == null ? made[0] : rows.length;
+      return made;
     }
 
     int size() {
@@ -119,18 +127,56 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
         : List.of(weight, tensor(place + "_bias", norm.biasName(), norm.width()));
   }
 
-  private static List<WeightSlot> layer(Layer layer) {
-    List<WeightSlot> slots = new ArrayList<>(norm("norm1", layer.attentionNorm()));
+  /** The same, with an empty bias where it has none: towers norm in either way. */
+  private static List<WeightSlot> eitherNorm(String place, Norm norm) {
+    List<WeightSlot> slots = new ArrayList<>(norm(place, norm));
+    if (norm.kind() == NormKind.RMS) {
+      slots.add(none(place + "_bias", 0));
+    }
+    return slots;
+  }
+
+  private static List<WeightSlot> decoderLayer(Layer layer) {
+    return layer(
+        layer, norm("norm1", layer.attentionNorm()), norm("norm2", layer.perceptronNorm()));
+  }
+
+  private static List<WeightSlot> towerLayer(Layer layer) {
+    return layer(
+        layer,
+        eitherNorm("norm1", layer.attentionNorm()),
+        eitherNorm("norm2", layer.perceptronNorm()));
+  }
+
+  private static List<WeightSlot> layer(
+      Layer layer, List<WeightSlot> attentionNorm, List<WeightSlot> perceptronNorm) {
+    List<WeightSlot> slots = new ArrayList<>(attentionNorm);
     slots.addAll(linear("qkv", layer.projections()));
     if (layer.queryNorm() != null) {
-      slots.addAll(norm("query_norm", layer.queryNorm()));
-      slots.addAll(norm("key_norm", layer.keyNorm()));
+      slots.add(
+          new WeightSlot(
+              "head_norms",
+              List.of(
+                  headNorm(layer.queryNorm(), layer.query()),
+                  headNorm(layer.keyNorm(), layer.key())),
+              -1));
     }
     slots.addAll(linear("out", layer.output()));
-    slots.addAll(norm("norm2", layer.perceptronNorm()));
+    slots.addAll(perceptronNorm);
     slots.addAll(linear("inner", layer.inner()));
     slots.addAll(linear("down", layer.down()));
     return slots;
+  }
+
+  /** Once for each head, the two values that an angle turns side by side. */
+  private static Part headNorm(Norm norm, Linear heads) {
+    int width = norm.width();
+    int[] rows = new int[heads.outputs()];
+    for (int i = 0; i < rows.length; i++) {
+      int j = i % width;
+      rows[i] = j % 2 * (width / 2) + j / 2;
+    }
+    return new Part(norm.weightName(), new long[] {width}, null, rows);
   }
 
   /** List {@code v}: what stands before the tower's layers, the layers, the connector. */
@@ -148,11 +194,7 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
         tower.classToken() == null
             ? none("class_token", 0, width)
             : tensor("class_token", tower.classToken().name(), 1, width));
-    int[] rows =
-        tower.scheme() == Positions.LEARNT_BY_BUCKETS ? SquarePositions.of(tower.grid()) : null;
-    long[] shape = {tower.positions().rows(), width};
-    Part positions = new Part(tower.positions().name(), shape, null, rows);
-    before.add(new WeightSlot("positions", List.of(positions), -1));
+    before.add(positions(tower));
     if (tower.before() == null) {
       before.add(none("before", 0));
       before.add(none("before_bias", 0));
@@ -166,12 +208,35 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
     } else {
       after.addAll(norm("after", tower.after()));
     }
-    List<Linear> connector = architecture.connector().layers();
-    for (int i = 0; i < connector.size(); i++) {
-      after.addAll(linear("connector" + (i + 1), connector.get(i)));
+    after.addAll(connector("connector", architecture.connector()));
+    List<Connector> deepstack = architecture.connector().deepstack();
+    for (int k = 0; k < deepstack.size(); k++) {
+      after.addAll(connector("deepstack" + k + "_", deepstack.get(k)));
     }
     return new WeightList(
-        "V", before, tower.layers().stream().map(WeightSlot::layer).toList(), after);
+        "V", before, tower.layers().stream().map(WeightSlot::towerLayer).toList(), after);
+  }
+
+  private static WeightSlot positions(Tower tower) {
+    if (tower.positions() == null) {
+      return none("positions", 0, tower.width());
+    }
+    int[] rows =
+        tower.scheme() == Positions.LEARNT_BY_BUCKETS ? SquarePositions.of(tower.grid()) : null;
+    long[] shape = {tower.positions().rows(), tower.width()};
+    return new WeightSlot(
+        "positions", List.of(new Part(tower.positions().name(), shape, null, rows)), -1);
+  }
+
+  private static List<WeightSlot> connector(String place, Connector connector) {
+    List<WeightSlot> slots = new ArrayList<>();
+    if (connector.norm() != null) {
+      slots.addAll(eitherNorm(place + "_norm", connector.norm()));
+    }
+    for (int i = 0; i < connector.layers().size(); i++) {
+      slots.addAll(linear(place + (i + 1), connector.layers().get(i)));
+    }
+    return slots;
   }
 
   /** The vector that ends a line of features; none where pictures are not packed. */
@@ -197,7 +262,11 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
             : tensor("head", decoder.head().weightName(), decoder.vocabulary(), width));
     before.add(fixed("cos", rotary.cos(), angles));
     before.add(fixed("sin", rotary.sin(), angles));
+    if (decoder.scheme() == Positions.ROTARY_AXES) {
+      before.add(
+          fixed("axes", decoder.rotary().chosen(), Rotary.AXES, decoder.rotary().axes().size()));
+    }
     return new WeightList(
-        "W", before, decoder.layers().stream().map(WeightSlot::layer).toList(), List.of());
+        "W", before, decoder.layers().stream().map(WeightSlot::decoderLayer).toList(), List.of());
   }
 }

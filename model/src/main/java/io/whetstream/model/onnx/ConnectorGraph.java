@@ -4,9 +4,11 @@ import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Architecture.Connector;
 import io.whetstream.model.checkpoint.Architecture.Linear;
 import io.whetstream.model.checkpoint.Architecture.Tower;
+import java.util.List;
 
 /**
- * The connectors in a graph: two layers, LLaVA's, or squares of patches through one, Idefics3's.
+ * The connectors in a graph: two layers, LLaVA's, squares of patches through one, Idefics3's, or
+ * normalised squares through two, Qwen-VL's.
  */
 final class ConnectorGraph {
   private final GraphBuilder g;
@@ -36,6 +38,23 @@ final class ConnectorGraph {
     g.nodeTo(
         output, "Reshape", GraphBuilder.attributes(), features, g.constant(-1, last.outputs()));
     return output;
+  }
+
+  /**
+   * Squares of patches, which lie side by side, as features: [N, P/(m*m), d].
+   *
+   * @param merger this connector, or one of its deepstack
+   */
+  String merged(String h, Connector merger) {
+    List<Linear> layers = merger.layers();
+    long square = layers.get(0).inputs();
+    String shape = g.constant(0, -1, square);
+    String y =
+        merger.norm().width() == square
+            ? o.norm(g.node("Reshape", h, shape), merger.norm())
+            : g.node("Reshape", o.norm(h, merger.norm()), shape);
+    return o.linear(
+        o.activation(merger.activation(), o.linear(y, layers.get(0))), layers.get(1));
   }
 
   private String perceptron(String selected) {

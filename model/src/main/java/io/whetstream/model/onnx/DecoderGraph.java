@@ -1,7 +1,11 @@
 package io.whetstream.model.onnx;
 
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Architecture.Decoder;
 import io.whetstream.model.checkpoint.Architecture.Layer;
+import io.whetstream.model.checkpoint.Architecture.Norm;
+import io.whetstream.model.checkpoint.Architecture.Positions;
+import io.whetstream.model.checkpoint.Architecture.Rotary;
 import io.whetstream.model.lvlm.RotaryTable;
 
 /** The decoder in a graph: from ids and image features to the embedding. */
@@ -9,14 +13,21 @@ final class DecoderGraph {
   private final GraphBuilder g;
   private final Operators o;
   private final Decoder decoder;
+  private final int deepstack;
   private final int imageToken;
   private final RotaryTable rotary;
   private String rowsByTokens;
+  private Turns turns;
+  private Turns lastTurns;
 
-  DecoderGraph(GraphBuilder builder, Operators operators, Decoder decoder, int imageToken) {
+  /** Cosines and sines [B, L, hd/2] of each token. */
+  private record Turns(String cos, String sin) {}
+
+  DecoderGraph(GraphBuilder builder, Operators operators, Architecture architecture, int imageToken) {
     g = builder;
     o = operators;
-    this.decoder = decoder;
+    decoder = architecture.decoder();
+    deepstack = architecture.connector().deepstack().size();
     this.imageToken = imageToken;
     rotary = RotaryTable.of(decoder.rotary());
   }
@@ -37,11 +48,81 @@ final class DecoderGraph {
         g.node("Unsqueeze", g.node("Range", g.scalar(0), length, g.scalar(1)), g.constant(0));
     String positions = g.node("Expand", row, shape);
     String lastColumn = g.node("Unsqueeze", last, g.constant(1));
+    if (decoder.scheme() == Positions.ROTARY_AXES) {
+      angles(lastColumn);
+    }
+    String pictures =
+        features == null || deepstack == 0
+            ? null
+            : places(g.node("Equal", ids, g.scalar(imageToken)));
     for (int i = 0; i < decoder.layers().size(); i++) {
       boolean readout = i == decoder.layers().size() - 1;
       h = layer(h, decoder.layers().get(i), positions, readout ? lastColumn : null);
+      if (pictures != null && i < deepstack) {
+        h = stacked(h, i, pictures, features);
+      }
     }
     o.unitLength(o.values(o.rmsNorm(h, decoder.norm())), "embedding");
+  }
+
+  /** Deepstack: a tower's layer added to what this one made of the image's positions. */
+  private String stacked(String h, int layer, String places, String features) {
+    String added =
+        g.node(
+            "ScatterND",
+            GraphBuilder.attributes().string("reduction", "add"),
+            rows(h),
+            places,
+            columns(features, layer + 1));
+    return flat(added, decoder.width());
+  }
+
+  /** One of the widths that stand side by side in the features. */
+  private String columns(String features, int which) {
+    long width = decoder.width();
+    return g.node(
+        "Slice",
+        features,
+        g.constant(which * width),
+        g.constant((which + 1) * width),
+        g.constant(1));
+  }
+
+  /** What turns tokens at positions of several axes, and those of the last column. */
+  private void angles(String lastColumn) {
+    int pairs = decoder.rotary().axes().size();
+    String positions = g.input("positions", GraphBuilder.INT64, Rotary.AXES, "B", "L");
+    String axis =
+        g.table("rotary.axes", new long[] {Rotary.AXES, 1, 1, pairs}, decoder.rotary().chosen());
+    turns = new Turns(angle(cosines(), positions, axis), angle(sines(), positions, axis));
+    lastTurns = new Turns(atLast(turns.cos, lastColumn), atLast(turns.sin, lastColumn));
+  }
+
+  private String angle(String table, String positions, String axis) {
+    return g.node(
+        "ReduceSum",
+        GraphBuilder.attributes().integer("keepdims", 0),
+        g.node("Mul", g.node("Gather", table, positions), axis),
+        g.constant(0));
+  }
+
+  private String atLast(String angles, String column) {
+    return g.node(
+        "Unsqueeze",
+        g.node("GatherND", GraphBuilder.attributes().integer("batch_dims", 1), angles, column),
+        g.constant(1));
+  }
+
+  private String cosines() {
+    return g.table("rotary.cos", shape(), rotary.cos());
+  }
+
+  private String sines() {
+    return g.table("rotary.sin", shape(), rotary.sin());
+  }
+
+  private long[] shape() {
+    return new long[] {decoder.rotary().places(), decoder.headDim() / 2};
   }
 
   /** Token embeddings with image features and soft vectors in their places: [B, L, d]. */
@@ -54,7 +135,7 @@ final class DecoderGraph {
     String h = g.node("Gather", o.raw(name), words);
     h = o.isFloat(name) ? h : o.cast(h, GraphBuilder.FLOAT);
     if (features != null) {
-      h = g.node("ScatterND", h, places(image), features);
+      h = g.node("ScatterND", h, places(image), deepstack > 0 ? columns(features, 0) : features);
     }
     String imageVectors = g.overridable(OnnxExporter.SOFT_IMAGE, GraphBuilder.FLOAT, "Ki", width);
     String textVectors = g.overridable(OnnxExporter.SOFT_TEXT, GraphBuilder.FLOAT, "Kt", width);
@@ -91,8 +172,10 @@ final class DecoderGraph {
         last == null
             ? rows(o.values(o.adapted(x, layer.query())))
             : g.node("Unsqueeze", o.values(o.adapted(at(x, last), layer.query())), g.constant(1));
-    q = rotate(q, decoder.heads(), last == null ? positions : last);
-    String k = rotate(rows(o.values(o.adapted(x, layer.key()))), kv, positions);
+    q = headNorm(q, layer.queryNorm());
+    q = rotate(q, decoder.heads(), last == null ? positions : last, last == null ? turns : lastTurns);
+    String k = headNorm(rows(o.values(o.adapted(x, layer.key()))), layer.keyNorm());
+    k = rotate(k, kv, positions, turns);
     String v = rows(o.values(o.adapted(x, layer.value())));
     GraphBuilder.Attributes attributes =
         GraphBuilder.attributes()
@@ -136,14 +219,30 @@ final class DecoderGraph {
     return g.node("Reshape", x, g.constant(-1, width));
   }
 
-  private String rotate(String x, int heads, String positions) {
-    long[] shape = {decoder.rotary().places(), decoder.headDim() / 2};
+  /** Each head normalised, where the model does that. */
+  private String headNorm(String x, Norm norm) {
+    if (norm == null) {
+      return x;
+    }
+    String heads = g.node("Reshape", x, g.constant(-1, norm.width()));
+    return g.node("Reshape", o.norm(heads, norm), g.node("Shape", x));
+  }
+
+  private String rotate(String x, int heads, String positions, Turns turns) {
+    if (turns != null) {
+      return g.node(
+          "RotaryEmbedding",
+          GraphBuilder.attributes().integer("num_heads", heads),
+          x,
+          turns.cos,
+          turns.sin);
+    }
     return g.node(
         "RotaryEmbedding",
         GraphBuilder.attributes().integer("num_heads", heads),
         x,
-        g.table("rotary.cos", shape, rotary.cos()),
-        g.table("rotary.sin", shape, rotary.sin()),
+        cosines(),
+        sines(),
         positions);
   }
 }

@@ -7,11 +7,14 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.checkpoint.DynamicVision;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.FeaturePacking;
 import io.whetstream.model.lvlm.Gathering;
+import io.whetstream.model.lvlm.PatchPlan;
+import io.whetstream.model.lvlm.TokenPositions;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -90,7 +93,7 @@ final class Engine {
       textSide = OnnxTensor.createTensor(environment, longs(1).put(0, 1), new long[] {1});
       noFeatures =
           OnnxTensor.createTensor(
-              environment, floats(0), new long[] {0, config.text().hiddenSize()});
+              environment, floats(0), new long[] {0, config.architecture().featureWidth()});
     } catch (OrtException e) {
       throw new BadInputException(
           checkpoint.directory() + ": ONNX Runtime cannot load the model: " + e.getMessage(), e);
@@ -233,11 +236,10 @@ final class Engine {
     FloatBuffer pool(List<ModelImage> alike) throws OrtException {
       int width = config.vision().hiddenSize();
       output = fitting(output, Math.multiplyExact(alike.size(), width));
-      try (OnnxTensor images = pixelTensor(alike.stream().map(this::whole).toList());
+      try (Inputs images = inputs(alike.stream().map(this::whole).toList());
           OnnxTensor pooled =
               OnnxTensor.createTensor(environment, output, new long[] {alike.size(), width});
-          OrtSession.Result ignored =
-              vision.run(Map.of("pixels", images), Map.of("pooled", pooled))) {
+          OrtSession.Result ignored = vision.run(images.tensors(), Map.of("pooled", pooled))) {
         return output;
       }
     }
@@ -251,18 +253,17 @@ final class Engine {
         int count, int length, List<ModelImage> images, boolean text, ScorerAdapter adapter)
         throws OrtException {
       if (images.isEmpty()) {
-        return decode(count, length, noFeatures, text, adapter);
+        return decode(count, length, noFeatures, images, text, adapter);
       }
       if (alike(images)) {
         // The usual case: what the one session gives the other takes.
-        try (OnnxTensor pixelTensor = pixelTensor(images);
-            OrtSession.Result result =
-                vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
-          return decode(count, length, (OnnxTensor) result.get(0), text, adapter);
+        try (Inputs inputs = inputs(images);
+            OrtSession.Result result = vision.run(inputs.tensors(), Set.of("features"))) {
+          return decode(count, length, (OnnxTensor) result.get(0), images, text, adapter);
         }
       }
       try (OnnxTensor tensor = features(images)) {
-        return decode(count, length, tensor, text, adapter);
+        return decode(count, length, tensor, images, text, adapter);
       }
     }
 
@@ -275,7 +276,7 @@ final class Engine {
 
     /** Features of images of any geometries in the images' order: [tokens, d]. */
     private OnnxTensor features(List<ModelImage> images) throws OrtException {
-      int width = config.text().hiddenSize();
+      int width = config.architecture().featureWidth();
       Map<ImageGeometry, List<Integer>> geometries = new LinkedHashMap<>();
       int[] begins = new int[images.size()];
       int tokens = 0;
@@ -293,9 +294,8 @@ final class Engine {
         for (int from = 0; from < indices.size(); from += atOnce) {
           List<Integer> some = indices.subList(from, Math.min(from + atOnce, indices.size()));
           int size = entry.getKey().tokens() * width;
-          try (OnnxTensor pixelTensor = pixelTensor(some.stream().map(images::get).toList());
-              OrtSession.Result result =
-                  vision.run(Map.of("pixels", pixelTensor), Set.of("features"))) {
+          try (Inputs inputs = inputs(some.stream().map(images::get).toList());
+              OrtSession.Result result = vision.run(inputs.tensors(), Set.of("features"))) {
             FloatBuffer computed = ((OnnxTensor) result.get(0)).getFloatBuffer();
             for (int i = 0; i < some.size(); i++) {
               int begin = begins[some.get(i)] * width;
@@ -325,6 +325,92 @@ final class Engine {
       return new ModelImage(one, Arrays.copyOfRange(image.pixels(), from, from + one.values()));
     }
 
+    /** Positions of the rows filled in, [3, count, length]; null where tokens just count. */
+    private OnnxTensor positions(int count, int length, List<ModelImage> images)
+        throws OrtException {
+      if (config.text().multimodalRope() == null) {
+        return null;
+      }
+      int pixels = config.vision().patchSize() * config.vision().dynamic().merge();
+      LongBuffer all = longs(Math.multiplyExact(3, Math.multiplyExact(count, length)));
+      List<ImageGeometry> left =
+          new ArrayList<>(images.stream().map(ModelImage::geometry).toList());
+      long[] row = new long[length];
+      for (int r = 0; r < count; r++) {
+        ids.get(r * length, row);
+        long[][] own = TokenPositions.of(row, config.imageTokenId(), left, pixels);
+        for (int axis = 0; axis < 3; axis++) {
+          all.put((axis * count + r) * length, own[axis]);
+        }
+        long tokens = Arrays.stream(row).filter(id -> id == config.imageTokenId()).count();
+        while (tokens > 0) {
+          tokens -= left.remove(0).tokens();
+        }
+      }
+      return OnnxTensor.createTensor(environment, all, new long[] {3, count, length});
+    }
+
+    /** Everything that the vision graph reads of images of one geometry. */
+    private Inputs inputs(List<ModelImage> alike) throws OrtException {
+      if (config.vision().dynamic() == null) {
+        return new Inputs(Map.of("pixels", pixelTensor(alike)));
+      }
+      ImageGeometry geometry = alike.get(0).geometry();
+      DynamicVision dynamic = config.vision().dynamic();
+      int patch = config.vision().patchSize();
+      int high = geometry.height() / patch;
+      int wide = geometry.width() / patch;
+      PatchPlan plan = PatchPlan.of(dynamic, high, wide, patch);
+      int count = plan.size();
+      pixels = fitting(pixels, Math.multiplyExact(alike.size(), geometry.values()));
+      for (ModelImage image : alike) {
+        for (int p = 0; p < count; p++) {
+          for (int c = 0; c < 3; c++) {
+            for (int y = 0; y < patch; y++) {
+              int row = (c * geometry.height() + plan.rows()[p] * patch + y) * geometry.width();
+              pixels.put(image.pixels(), row + plan.columns()[p] * patch, patch);
+            }
+          }
+        }
+      }
+      pixels.flip();
+      Map<String, OnnxTensor> tensors = new HashMap<>();
+      long values = 3L * patch * patch;
+      tensors.put(
+          "patches",
+          OnnxTensor.createTensor(environment, pixels, new long[] {alike.size(), count, values}));
+      int headDim = config.vision().hiddenSize() / config.vision().heads();
+      float[] angles = plan.angles(headDim);
+      FloatBuffer cos = floats(angles.length);
+      FloatBuffer sin = floats(angles.length);
+      for (float angle : angles) {
+        cos.put((float) Math.cos(angle));
+        sin.put((float) Math.sin(angle));
+      }
+      long[] shape = {count, headDim / 2};
+      tensors.put("cos", OnnxTensor.createTensor(environment, cos.flip(), shape));
+      tensors.put("sin", OnnxTensor.createTensor(environment, sin.flip(), shape));
+      tensors.put("blocks", OnnxTensor.createTensor(environment, longs(plan.reverse())));
+      if (dynamic.windowSize() > 0) {
+        int[] windows = new int[count];
+        int at = 0;
+        for (int w = 0; w < plan.windows().length; w++) {
+          Arrays.fill(windows, at, at + plan.windows()[w], w);
+          at += plan.windows()[w];
+        }
+        tensors.put("windows", OnnxTensor.createTensor(environment, longs(windows)));
+      }
+      if (dynamic.positionSide() > 0) {
+        Gathering positions = plan.positions(dynamic.positionSide(), high, wide);
+        tensors.put("taps", OnnxTensor.createTensor(environment, longs(positions.indices())));
+        tensors.put(
+            "weights",
+            OnnxTensor.createTensor(
+                environment, FloatBuffer.wrap(positions.weights()), new long[] {count, 4}));
+      }
+      return new Inputs(tensors);
+    }
+
     private OnnxTensor pixelTensor(List<ModelImage> alike) throws OrtException {
       ImageGeometry geometry = alike.get(0).geometry();
       pixels = fitting(pixels, Math.multiplyExact(alike.size(), geometry.values()));
@@ -337,7 +423,12 @@ final class Engine {
 
     @SuppressWarnings("try") // As above.
     private FloatBuffer decode(
-        int count, int length, OnnxTensor features, boolean text, ScorerAdapter adapter)
+        int count,
+        int length,
+        OnnxTensor features,
+        List<ModelImage> images,
+        boolean text,
+        ScorerAdapter adapter)
         throws OrtException {
       int width = config.text().hiddenSize();
       output = fitting(output, Math.multiplyExact(count, width));
@@ -345,17 +436,16 @@ final class Engine {
               OnnxTensor.createTensor(environment, ids, new long[] {count, length});
           OnnxTensor lastTensor = OnnxTensor.createTensor(environment, last, new long[] {count});
           OnnxTensor embedding =
-              OnnxTensor.createTensor(environment, output, new long[] {count, width})) {
-        Map<String, OnnxTensor> inputs =
-            Map.of(
-                "ids",
-                idTensor,
-                "last",
-                lastTensor,
-                "features",
-                features,
-                "side",
-                text ? textSide : imageSide);
+              OnnxTensor.createTensor(environment, output, new long[] {count, width});
+          OnnxTensor positions = positions(count, length, images)) {
+        Map<String, OnnxTensor> inputs = new HashMap<>();
+        inputs.put("ids", idTensor);
+        inputs.put("last", lastTensor);
+        inputs.put("features", features);
+        inputs.put("side", text ? textSide : imageSide);
+        if (positions != null) {
+          inputs.put("positions", positions);
+        }
         OrtSession.RunOptions options = adapter.runOptions();
         Map<String, OnnxTensor> outputs = Map.of("embedding", embedding);
         try (OrtSession.Result ignored =
@@ -365,6 +455,18 @@ final class Engine {
           return output;
         }
       }
+    }
+  }
+
+  private static long[] longs(int[] values) {
+    return Arrays.stream(values).asLongStream().toArray();
+  }
+
+  /** Tensors by the names of a graph's inputs, closed together. */
+  private record Inputs(Map<String, OnnxTensor> tensors) implements AutoCloseable {
+    @Override
+    public void close() {
+      tensors.values().forEach(OnnxTensor::close);
     }
   }
 

@@ -31,12 +31,16 @@ public final class OnnxExporter {
 
   /** What a graph computes. B rows, L positions, N images, M image tokens, d width. */
   public enum Graph {
-    /** {@code pixels [N,3,S,S]} to {@code features [N*T,d]} and {@code pooled [N,v]}. */
+    /**
+     * {@code pixels [N,3,S,S]} to {@code features [N*T,d]} and {@code pooled [N,v]}; of pictures of
+     * any size what {@link DynamicTowerGraph} says.
+     */
     VISION,
     /**
      * {@code ids [B,L]}, {@code last [B]} (index of each row's last position), {@code features
      * [M,d]} in the order of the image tokens, {@code side [1]} (0: soft vectors of the image side,
-     * 1: of the text side) to {@code embedding [B,d]}.
+     * 1: of the text side) to {@code embedding [B,d]}; {@code positions [3,B,L]} where they have
+     * three axes.
      */
     DECODER,
     /** {@code pixels [N,3,S,S]}, {@code ids [B,L]}, {@code last [B]} to {@code embedding [B,d]}. */
@@ -79,27 +83,27 @@ public final class OnnxExporter {
     GraphBuilder g = new GraphBuilder();
     Operators operators = new Operators(g, checkpoint, files, int8);
     if (graph == Graph.VISION) {
-      String selected = tower(g, operators, architecture);
-      new ConnectorGraph(g, operators, architecture).build(selected, "features");
-      pool(g, operators, selected);
-      g.output("features", GraphBuilder.FLOAT, "M", width);
+      pool(g, operators, vision(g, operators, architecture));
+      g.output("features", GraphBuilder.FLOAT, "M", architecture.featureWidth());
       g.output("pooled", GraphBuilder.FLOAT, "N", architecture.tower().width());
     } else {
       String ids = g.input("ids", GraphBuilder.INT64, "B", "L");
       String last = g.input("last", GraphBuilder.INT64, "B");
       String features =
           switch (graph) {
-            case DECODER -> g.input("features", GraphBuilder.FLOAT, "M", width);
-            case IMAGE ->
-                new ConnectorGraph(g, operators, architecture)
-                    .build(tower(g, operators, architecture), "features");
+            case DECODER -> 
+                g.input("features", GraphBuilder.FLOAT, "M", architecture.featureWidth());
+            case IMAGE -> {
+              vision(g, operators, architecture);
+              yield "features";
+            }
             default -> null;
           };
       String side =
           graph == Graph.DECODER
               ? g.input("side", GraphBuilder.INT64, 1)
               : g.constant(graph == Graph.TEXT ? 1 : 0);
-      new DecoderGraph(g, operators, architecture.decoder(), config.imageTokenId())
+      new DecoderGraph(g, operators, architecture, config.imageTokenId())
           .build(ids, last, features, side);
       g.output("embedding", GraphBuilder.FLOAT, "B", width);
     }
@@ -109,11 +113,16 @@ public final class OnnxExporter {
     return g.model(graph.name().toLowerCase(Locale.ROOT), metadata);
   }
 
-  /** The tower that the architecture names: selected hidden states. */
-  private static String tower(GraphBuilder g, Operators operators, Architecture architecture) {
+  /** The tower and connector that the architecture names: the value features; hidden states. */
+  private static String vision(GraphBuilder g, Operators operators, Architecture architecture) {
     String kind = architecture.tower().kind();
     return switch (kind) {
-      case "square" -> new SquareTowerGraph(g, operators, architecture.tower()).build();
+      case "square" -> {
+        String selected = new SquareTowerGraph(g, operators, architecture.tower()).build();
+        new ConnectorGraph(g, operators, architecture).build(selected, "features");
+        yield selected;
+      }
+      case "dynamic" -> new DynamicTowerGraph(g, operators, architecture).build();
       default -> throw new IllegalStateException("no graph of a vision tower of kind " + kind);
     };
   }

@@ -3,6 +3,7 @@ package io.whetstream.model.onnx;
 import io.whetstream.model.checkpoint.Activation;
 import io.whetstream.model.checkpoint.Architecture.Linear;
 import io.whetstream.model.checkpoint.Architecture.Norm;
+import io.whetstream.model.checkpoint.Architecture.NormKind;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.DType;
 import io.whetstream.model.checkpoint.TensorInfo;
@@ -75,6 +76,12 @@ final class Operators {
   /** A linear layer without its bias. */
   Scaled product(Scaled x, Linear linear) {
     return multiply(x, transposed(linear), linear.inputs());
+  }
+
+  /** A linear layer with its bias. */
+  String linear(String x, Linear linear) {
+    String product = values(product(Scaled.of(x), linear));
+    return linear.bias() ? g.node("Add", product, weight(linear.biasName())) : product;
   }
 
   /** A linear layer of a constant vector. */
@@ -152,6 +159,13 @@ final class Operators {
    */
   Scaled layerNorm(String x, Norm norm) {
     return rmsNorm(g.node("Sub", x, reduce("ReduceMean", x, -1)), norm);
+  }
+
+  /** Either normalisation with all it has. */
+  String norm(String x, Norm norm) {
+    return norm.kind() == NormKind.RMS
+        ? values(rmsNorm(x, norm))
+        : g.node("Add", values(layerNorm(x, norm)), weight(norm.biasName()));
   }
 
   /** To length 1, as an output of the graph. */

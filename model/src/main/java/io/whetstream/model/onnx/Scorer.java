@@ -315,7 +315,7 @@ public final class Scorer implements AutoCloseable {
   private void check(ModelImage image) {
     int side = config.vision().imageSize();
     ImageGeometry geometry = image.geometry();
-    if (geometry.height() != side || geometry.width() != side) {
+    if (side > 0 && (geometry.height() != side || geometry.width() != side)) {
       throw new BadInputException(
           "an image has "
               + geometry.height()

@@ -74,6 +74,16 @@ def side_by_side(x: Tensor) -> Tensor:
     y = x
   return y
 
+# Rotary angles of tokens at these positions as complex numbers, for q, k and (all 1) v together: [T, (H + 2 KV)*hd/2].
+def turns(w: List[Tensor], positions: Tensor) -> Tensor:
+  cos = __torch__.angles(w[@W_COS@], w, positions)
+  sin = __torch__.angles(w[@W_SIN@], w, positions)
+  n = @HEADS@ + @KV_HEADS@
+  still = @KV_HEADS@ * @HEAD_DIM@ // 2
+  real = torch.cat([torch.repeat(__torch__.wide(cos), [1, n]), torch.ones([cos.size(0), still], dtype=6, device=ops.prim.device(cos)).to(ops.prim.dtype(__torch__.wide(cos)))], 1)
+  imaginary = torch.cat([torch.repeat(__torch__.wide(sin), [1, n]), torch.zeros([cos.size(0), still], dtype=6, device=ops.prim.device(cos)).to(ops.prim.dtype(__torch__.wide(cos)))], 1)
+  return torch.complex(real, imaginary)
+
 # Rotary positions: one complex product. qkv [T, (H + 2 KV)*hd]. On the CPU attention stays in 32 bit: the gradient of libtorch 2.7's
 # 16-bit attention took a fifth of a whole training step there.
 def rope(qkv: Tensor, turns: Tensor) -> Tensor:
@@ -108,7 +118,8 @@ def attend(qkv: Tensor, groups: List[int]) -> Tensor:
 
 # All layers. x [T, d] -> states of the tokens that are asked for [n, d], before the final norm. In the last layer only they go on after
 # attention. layout = [positions [T], rows and length of each group of equal rows [g, 2] (in the host's memory), tokens that are asked for
-# [n], dropout seed of each token's row [T], place of each token in its row [T]]. trace: every layer's output is appended to it if it is
+# [n], dropout seed of each token's row [T], place of each token in its row [T], image tokens [m], their rows among
+# the features [m], features]. trace: every layer's output is appended to it if it is
 # not empty.
 def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p: float, rank: int, trace: List[Tensor]) -> Tensor:
   seeds = layout[3]
@@ -122,6 +133,7 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
     at = __torch__.decoder_layer(i)
     la = 8 * i
     qkv = __torch__.lora(__torch__.rms_norm(x), w[at + @W_QKV@], w[at + @W_QKV_BIAS@], a, la, seeds, places, p, rank)
+    qkv = __torch__.heads(qkv, w, at)
     y = __torch__.attend(__torch__.rope(qkv, turns), groups).to(ops.prim.dtype(x))
     if i == @LAYERS@ - 1:
       if layout[2].size(0) < x.size(0):
@@ -134,6 +146,13 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
     x = x + __torch__.lora(__torch__.@TEXT_ACT@(gate) * up, w[at + @W_DOWN@], w[at + @W_DOWN_BIAS@], a, la + 6, seeds, places, p, rank)
     if len(trace) > 0:
       trace.append(__torch__.wide(x))
+    if i < @DEEPSTACK@:
+      if layout[5].size(0) > 0:
+        d = x.size(1)
+        deep = torch.slice(torch.index_select(layout[7], 0, layout[6]), 1, (i + 1) * d, (i + 2) * d)
+        x = torch.index_add(x, 0, layout[5], deep.to(ops.prim.dtype(x)))
+      if len(trace) > 0:
+        trace.append(__torch__.wide(x))
   return x
 
 # Decoder input. ids [T] (whatever stands at an image or soft position is replaced), image [n] and soft [m] are
@@ -141,7 +160,7 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
 def splice(w: List[Tensor], a: List[Tensor], ids: Tensor, image: Tensor, features: Tensor, feature_rows: Tensor, soft: Tensor, soft_rows: Tensor) -> Tensor:
   x = torch.embedding(w[@W_EMBEDDINGS@], ids)
   if image.size(0) > 0:
-    x = torch.index_copy(x, 0, image, torch.index_select(features, 0, feature_rows).to(ops.prim.dtype(x)))
+    x = torch.index_copy(x, 0, image, torch.slice(torch.index_select(features, 0, feature_rows), 1, 0, x.size(1)).to(ops.prim.dtype(x)))
   if soft.size(0) > 0:
     x = torch.index_copy(x, 0, soft, torch.index_select(a[len(a) - 1], 0, soft_rows))
   return x
@@ -173,7 +192,7 @@ def prepare(w: List[Tensor]) -> List[Tensor]:
   def trace_decoder(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, a: List[Tensor], w: List[Tensor]) -> List[Tensor]:
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
     states = [__torch__.wide(x)]
-    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[12], rows[11], rows[12]], 0.0, 1, states)
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[12], rows[11], rows[12], rows[1], rows[7], features], 0.0, 1, states)
     x = __torch__.rms_norm(x) * w[@W_NORM@]
     states.append(__torch__.wide(x))
     states.append(__torch__.wide(torch.linear(x, w[@W_HEAD@])))

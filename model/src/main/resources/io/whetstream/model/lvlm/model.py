@@ -10,11 +10,6 @@
       x = torch.cat(parts, 0)
     return x.to(int(dtype), False, True).contiguous()
 
-  # pixels [B, 3, S, S] -> projected image features [B*N, d].
-  def features(self: __torch__.Lvlm, pixels: Tensor, v: List[Tensor]) -> Tensor:
-    x = __torch__.project(__torch__.vision_features(pixels, v), v)
-    return x.view(-1, x.size(-1))
-
   # Rows of x [n, d], with one more after them, gathered: indices [m * taps]; weights [m, taps], or [0, 1] where there is one tap of weight 1.
   def gather(self: __torch__.Lvlm, x: Tensor, last: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     y = torch.index_select(torch.cat([x, last.view(1, -1).to(ops.prim.dtype(x))], 0), 0, indices)

@@ -13,7 +13,7 @@ def unit_length(x: Tensor) -> Tensor:
   def unit(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, a: List[Tensor], scalars: Tensor, w: List[Tensor]) -> List[Tensor]:
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
     none = annotate(List[Tensor], [])
-    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12]], float(scalars[0]), int(scalars[1]), none)
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12], rows[1], rows[7], features], float(scalars[0]), int(scalars[1]), none)
     x = __torch__.rms_norm(x) * w[@W_NORM@]
     e = __torch__.unit_length(torch.index_select(x, 0, rows[4]))
     if rows[5].size(0) > 0:

@@ -32,7 +32,7 @@
     else:
       features = w[@W_EMBEDDINGS@][:0]
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
-    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12]], 0.0, 1, none)
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12], rows[1], rows[7], features], 0.0, 1, none)
     h = __torch__.rms_norm(torch.index_select(x, 0, rows[5])) * w[@W_NORM@]
     logits = torch.linear(h, w[@W_HEAD@])
     loss = torch.cross_entropy_loss(logits, rows[6], None, 2)

@@ -45,6 +45,11 @@ def vision_features(pixels: Tensor, v: List[Tensor]) -> Tensor:
 
 # methods
 
+  # pixels [B, 3, S, S] -> projected image features [B*N, d].
+  def features(self: __torch__.Lvlm, pixels: Tensor, v: List[Tensor]) -> Tensor:
+    x = __torch__.project(__torch__.vision_features(pixels, v), v)
+    return x.view(-1, x.size(-1))
+
   # Every intermediate of the vision side: hidden states 0..layers, selected, projected.
   def trace_vision(self: __torch__.Lvlm, pixels: Tensor, v: List[Tensor]) -> List[Tensor]:
     x = __torch__.vision_embed(pixels, v)

@@ -225,7 +225,7 @@ public final class Pretrainer implements AutoCloseable {
     for (int i = 1; i < begins.length; i++) {
       begins[i] = begins[i - 1] + counts[i - 1];
     }
-    ImageFeatures features = new ImageFeatures(null, begins, counts);
+    ImageFeatures features = new ImageFeatures(null, begins, counts, List.of());
     NDList arguments = model.rowArrays(step, unitRows, features, 0, false);
     arguments.add(
         unitImages.isEmpty()
