@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 import ai.djl.ndarray.NDArray;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.whetstream.model.BadInputException;
 import io.whetstream.model.GoldenBatch;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
@@ -27,7 +26,6 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
@@ -53,21 +51,7 @@ class FamilyGoldenTest {
             directory ->
                 dynamicTest(
                     directory.getFileName().toString(),
-                    () -> {
-                      Assumptions.assumeTrue(supported(directory), "family not supported");
-                      check.run(directory);
-                    }));
-  }
-
-  private static boolean supported(Path directory) {
-    try (Checkpoint checkpoint = Checkpoint.open(directory)) {
-      return checkpoint.config() != null;
-    } catch (BadInputException e) {
-      if (e.getMessage().contains("not computed yet")) {
-        return false;
-      }
-      throw e;
-    }
+                    () -> check.run(directory)));
   }
 
   private List<String> batches(Path directory) {
