@@ -53,8 +53,8 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
      */
     LEARNT_BY_BUCKETS,
     /**
-     * The same, but the table is resampled to the picture's grid, and queries and keys are turned by
-     * rows and columns beside it (Qwen3-VL).
+     * The same, but the table is resampled to the picture's grid, and queries and keys are turned
+     * by rows and columns beside it (Qwen3-VL).
      */
     LEARNT_RESAMPLED,
     /** Queries and keys are turned by angles (RoFormer, 2104.09864), one axis. */

@@ -65,16 +65,18 @@ public final class TorchScriptArchive {
     List<String> parts = new ArrayList<>();
     parts.addAll(
         List.of(
-        "common",
-        "tower_" + architecture.tower().kind(),
-        "connector_" + architecture.connector().kind(),
-        "positions_" + architecture.decoder().scheme().name().toLowerCase(Locale.ROOT),
-        architecture.decoder().layers().get(0).queryNorm() == null ? "heads_plain" : "heads_normed",
-        "decoder",
-        "adapter",
-        "objective",
-        "optimizer",
-        "model"));
+            "common",
+            "tower_" + architecture.tower().kind(),
+            "connector_" + architecture.connector().kind(),
+            "positions_" + architecture.decoder().scheme().name().toLowerCase(Locale.ROOT),
+            architecture.decoder().layers().get(0).queryNorm() == null
+                ? "heads_plain"
+                : "heads_normed",
+            "decoder",
+            "adapter",
+            "objective",
+            "optimizer",
+            "model"));
     if (architecture.tower().dynamic() == null) {
       // It takes square pictures alone.
       parts.add("pretraining");

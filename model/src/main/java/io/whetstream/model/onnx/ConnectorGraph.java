@@ -53,8 +53,7 @@ final class ConnectorGraph {
         merger.norm().width() == square
             ? o.norm(g.node("Reshape", h, shape), merger.norm())
             : g.node("Reshape", o.norm(h, merger.norm()), shape);
-    return o.linear(
-        o.activation(merger.activation(), o.linear(y, layers.get(0))), layers.get(1));
+    return o.linear(o.activation(merger.activation(), o.linear(y, layers.get(0))), layers.get(1));
   }
 
   private String perceptron(String selected) {

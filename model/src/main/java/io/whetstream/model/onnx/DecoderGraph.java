@@ -23,7 +23,8 @@ final class DecoderGraph {
   /** Cosines and sines [B, L, hd/2] of each token. */
   private record Turns(String cos, String sin) {}
 
-  DecoderGraph(GraphBuilder builder, Operators operators, Architecture architecture, int imageToken) {
+  DecoderGraph(
+      GraphBuilder builder, Operators operators, Architecture architecture, int imageToken) {
     g = builder;
     o = operators;
     decoder = architecture.decoder();
@@ -173,7 +174,9 @@ final class DecoderGraph {
             ? rows(o.values(o.adapted(x, layer.query())))
             : g.node("Unsqueeze", o.values(o.adapted(at(x, last), layer.query())), g.constant(1));
     q = headNorm(q, layer.queryNorm());
-    q = rotate(q, decoder.heads(), last == null ? positions : last, last == null ? turns : lastTurns);
+    q =
+        rotate(
+            q, decoder.heads(), last == null ? positions : last, last == null ? turns : lastTurns);
     String k = headNorm(rows(o.values(o.adapted(x, layer.key()))), layer.keyNorm());
     k = rotate(k, kv, positions, turns);
     String v = rows(o.values(o.adapted(x, layer.value())));

@@ -91,7 +91,7 @@ public final class OnnxExporter {
       String last = g.input("last", GraphBuilder.INT64, "B");
       String features =
           switch (graph) {
-            case DECODER -> 
+            case DECODER ->
                 g.input("features", GraphBuilder.FLOAT, "M", architecture.featureWidth());
             case IMAGE -> {
               vision(g, operators, architecture);

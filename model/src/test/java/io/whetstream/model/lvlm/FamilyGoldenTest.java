@@ -49,9 +49,7 @@ class FamilyGoldenTest {
     return GoldenBatch.directories().stream()
         .map(
             directory ->
-                dynamicTest(
-                    directory.getFileName().toString(),
-                    () -> check.run(directory)));
+                dynamicTest(directory.getFileName().toString(), () -> check.run(directory)));
   }
 
   private List<String> batches(Path directory) {
