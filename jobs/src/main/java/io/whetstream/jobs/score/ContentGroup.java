@@ -19,8 +19,8 @@ import java.util.regex.Pattern;
  * beside it, so that a red and a green circle differ. An image of which PDQ says that there is too
  * little to compare, a blank one or a gradient, is near nothing but an image of the same pixels.
  * Other size, encoding, brightness, blur or noise leave an image in its group; cutting its edges
- * moves what it shows, and at PDQ's recommended bound about one in ten leaves its group when 2 % are
- * cut off.
+ * moves what it shows, and at PDQ's recommended bound about one in ten leaves its group when 2 %
+ * are cut off.
  *
  * <p>Texts: SHA-256 of the text in NFKC, lower case, letters and digits only, single spaces.
  *

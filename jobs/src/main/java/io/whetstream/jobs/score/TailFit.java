@@ -22,8 +22,10 @@ record TailFit(double from, double rate, double scale, double shape, double exce
   private static final double MIN_EXCEEDANCES = 100;
   private static final int MIN_POINTS = 3;
   private static final double LEAST_SHAPE = -0.9;
+
   /** Cosines end at 1, so their tail is no heavier than an exponential one. */
   private static final double LARGEST_SHAPE = 0;
+
   private static final double STEP = 0.005;
   private static final double NORMAL_95 = 1.96;
 

@@ -215,8 +215,7 @@ class ContentGroupTest {
     // these 50 pictures stay. The other edits move nothing.
     kept.forEach(
         (name, count) ->
-            assertTrue(
-                count >= (name.equals(CUT) ? 0.85 : 0.95) * pictures, name + " of " + kept));
+            assertTrue(count >= (name.equals(CUT) ? 0.85 : 0.95) * pictures, name + " of " + kept));
   }
 
   @Test
