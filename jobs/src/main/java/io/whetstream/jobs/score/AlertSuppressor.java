@@ -180,11 +180,11 @@ final class AlertSuppressor extends KeyedProcessFunction<String, MatchedItem, Al
         suppression.revision(),
         context,
         out);
-    if (suppression.isEmpty()) {
+    if (inputEnded || suppression.isEmpty(now, settings)) {
       state.clear();
     } else {
       // What a state of event time held has no timer yet.
-      context.timerService().registerProcessingTimeTimer(suppression.nextDue());
+      context.timerService().registerProcessingTimeTimer(suppression.nextDue(settings));
       state.update(suppression.toBytes());
     }
   }

@@ -250,13 +250,16 @@ final class Suppression {
     return new Elapsed(counts, ended, free, count);
   }
 
-  /** When {@link #onTime} has something to do next, or {@link Long#MIN_VALUE}. */
-  long nextDue() {
+  /**
+   * When {@link #onTime} has something to do next, or else when the window ends in which something
+   * was counted.
+   */
+  long nextDue(Settings settings) {
     long due = quarantinedUntil;
     for (Group group : groups) {
       due = due == NEVER ? group.finalAt : Math.min(due, group.finalAt);
     }
-    return due;
+    return due == NEVER ? windowStart + settings.floodWindow() : due;
   }
 
   /** Ends everything, as when the query was changed. */
@@ -264,8 +267,13 @@ final class Suppression {
     return onTime(Long.MAX_VALUE);
   }
 
-  boolean isEmpty() {
-    return groups.isEmpty() && !inQuarantine();
+  /**
+   * Whether there is nothing to be remembered: also no window that still counts, or a query whose
+   * groups all end at once would be flooded unnoticed.
+   */
+  boolean isEmpty(long now, Settings settings) {
+    boolean counts = windowGroups > 0 && now < windowStart + settings.floodWindow();
+    return groups.isEmpty() && !inQuarantine() && !counts;
   }
 
   byte[] toBytes() {

@@ -75,6 +75,11 @@ class AlertSuppressorTest {
   }
 
   private static MatchedItem match(String query, long revision, String text, long time) {
+    return match(query, revision, text, time, -1);
+  }
+
+  private static MatchedItem match(
+      String query, long revision, String text, long time, long coolDown) {
     Coordinates at = new Coordinates("items", 0, time);
     return new MatchedItem(
         new Alert(
@@ -97,7 +102,7 @@ class AlertSuppressorTest {
             time,
             time),
         ContentGroup.of(text),
-        -1);
+        coolDown);
   }
 
   private static void send(
@@ -132,7 +137,27 @@ class AlertSuppressorTest {
       assertTrue(last.finalCount());
       assertEquals(2, last.suppressed());
       assertEquals("item-100", last.itemId());
-      harness.setProcessingTime(5000);
+      harness.setProcessingTime(59_999);
+      assertEquals(1, harness.numProcessingTimeTimers());
+      // The flood window's end.
+      harness.setProcessingTime(60_000);
+      assertEquals(0, harness.numProcessingTimeTimers());
+    }
+  }
+
+  @Test
+  void aFloodOfGroupsThatEndOneByOneIsCountedAllTheSame() throws Exception {
+    try (var harness = harness(null)) {
+      for (int i = 0; i <= 100; i++) {
+        send(harness, match("q", 1, "unlike " + i, i, 0), 550L * i);
+        drain(harness);
+        assertEquals(i < 100, answers.isEmpty(), "after " + i);
+      }
+      harness.setProcessingTime(200_000);
+      drain(harness);
+      assertEquals(
+          List.of(State.QUARANTINED, State.RELEASED),
+          answers.stream().map(QueryStatus::state).toList());
       assertEquals(0, harness.numProcessingTimeTimers());
     }
   }

@@ -160,7 +160,7 @@ class ScoreJobSwapTest extends RealScoreJob {
         submit(
             config(
                 "suppression.floodMatches=" + limit,
-                "suppression.floodWindow=1h",
+                "suppression.floodWindow=1000h",
                 "suppression.quarantine=8s"));
     for (int i = 0; i < groups; i++) {
       item("item" + i, null, i % 10 == 0 ? caption(2) + "!".repeat(i) : caption(3) + " " + i, i);

@@ -53,7 +53,9 @@ class SuppressionTest {
     assertEquals(1500, first.timer());
     assertEquals(List.of(), state.onTime(1499).counts());
     assertEquals(List.of(new FinalCount(first.groupId(), 1)), state.onTime(1500).counts());
-    assertTrue(state.isEmpty());
+    assertFalse(state.isEmpty(9_999, SETTINGS), "its window still counts");
+    assertEquals(10_000, state.nextDue(SETTINGS));
+    assertTrue(state.isEmpty(10_000, SETTINGS));
   }
 
   @Test
@@ -134,7 +136,7 @@ class SuppressionTest {
     }
     Suppression state = Suppression.fromBytes(bytes.toByteArray(), 100_000, SETTINGS);
     assertEquals(7, state.revision());
-    assertEquals(101_500, state.nextDue());
+    assertEquals(101_500, state.nextDue(SETTINGS));
     assertEquals(Verdict.WITHHOLD, state.onMatch(100_999, text(42), SETTINGS).verdict());
     Elapsed end = state.onTime(160_000);
     assertTrue(end.quarantineEnded());

@@ -130,8 +130,11 @@ final class FineTuneRun {
   /** Waits until so many pairs have been read, ends the job as at the end of its topic. */
   TrainerState drained(int pairs) throws Exception {
     SessionCluster.await("the end of the pairs", LONG, () -> read() == pairs);
-    return TrainerState.read(
-        FineTuneJob.parse(new String[] {"--config", file.toString()}), Path.of(stop(true)));
+    return TrainerState.read(config(), Path.of(stop(true)));
+  }
+
+  private FineTuneConfig config() throws IOException {
+    return FineTuneJob.parse(new String[] {"--config", file.toString()});
   }
 
   URI stop(boolean drain) throws Exception {
@@ -142,7 +145,7 @@ final class FineTuneRun {
   private long read() throws Exception {
     try (Admin admin = cluster.kafka().admin()) {
       return admin
-          .listConsumerGroupOffsets("whetstream-finetune-" + name)
+          .listConsumerGroupOffsets(FineTuneJob.group(config()))
           .partitionsToOffsetAndMetadata()
           .get(1, TimeUnit.MINUTES)
           .entrySet()
