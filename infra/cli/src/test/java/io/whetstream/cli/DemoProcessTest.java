@@ -169,6 +169,7 @@ class DemoProcessTest {
                 "env",
                 "--default-signal=INT",
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                System.getProperty("test.jvm", "-XX:+TieredCompilation"),
                 "-Xmx1g",
                 "-cp",
                 System.getProperty("java.class.path"),

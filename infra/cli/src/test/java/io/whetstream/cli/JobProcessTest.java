@@ -127,6 +127,7 @@ class JobProcessTest {
             "env",
             "--default-signal=INT",
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            System.getProperty("test.jvm", "-XX:+TieredCompilation"),
             "-Xmx1g",
             "-Duser.language=tr",
             "-Duser.country=TR",

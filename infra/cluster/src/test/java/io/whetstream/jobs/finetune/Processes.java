@@ -56,6 +56,7 @@ final class Processes implements AutoCloseable {
   Running start(String name, String classPath, List<String> jvmOptions, List<String> mainAndArgs) {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.add(System.getProperty("test.jvm", "-XX:+TieredCompilation"));
     command.addAll(jvmOptions);
     command.add("-cp");
     command.add(classPath);

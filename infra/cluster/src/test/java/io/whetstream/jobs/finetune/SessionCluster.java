@@ -355,7 +355,7 @@ final class SessionCluster implements AutoCloseable {
                 .formatted(
                     home.resolve("conf"),
                     Path.of(System.getProperty("java.home"), "bin", "java"),
-                    String.join(" ", flinkOptions()),
+                    System.getProperty("test.jvm", "") + " " + String.join(" ", flinkOptions()),
                     classPath));
     if (!script.toFile().setExecutable(true)) {
       throw new IOException(script + " cannot be made executable");
