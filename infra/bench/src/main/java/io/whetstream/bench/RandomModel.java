@@ -15,16 +15,23 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** A model directory of a given shape with random weights and the demo's tokenizer. */
+/** A model directory of a given shape with random weights. */
 @Command(
     name = "random-model",
     mixinStandardHelpOptions = true,
-    description = "Writes a LLaVA directory with random weights and the demo's tokenizer.")
+    description =
+        "Writes a model directory with random weights: at the shape of a published model in bf16"
+            + " (--like), or of a LLaVA of any shape with the demo's tokenizer.")
 public final class RandomModel implements Callable<Integer> {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   @Option(names = "--out", required = true, description = "Directory to write.")
   Path out;
+
+  @Option(
+      names = "--like",
+      description = "A published model: ${COMPLETION-CANDIDATES}; takes 2 bytes a parameter.")
+  RealShape like;
 
   @Option(
       names = "--shape",
@@ -38,11 +45,18 @@ public final class RandomModel implements Callable<Integer> {
   long seed;
 
   public static void main(String[] args) {
-    System.exit(new CommandLine(new RandomModel()).execute(args));
+    System.exit(
+        new CommandLine(new RandomModel())
+            .registerConverter(RealShape.class, RealShape::of)
+            .execute(args));
   }
 
   @Override
   public Integer call() throws IOException {
+    if (like != null) {
+      like.write(out, seed);
+      return 0;
+    }
     int[] s = shape;
     write(out, new Shape(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8]), seed);
     return 0;
