@@ -1,6 +1,7 @@
 package io.whetstream.cli;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.NativeWork;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -131,7 +132,8 @@ public final class Main implements Runnable {
   }
 
   /** Before anything logs: log4j and the native libraries read these once. */
-  private static void prepare(String[] args) {
+  static void prepare(String[] args) {
+    NativeWork.beforeExit();
     setDefault("whetstream.log", Path.of(Homes.data().toString(), "whetstream.log").toString());
     setDefault("whetstream.console.level", verbose(args) ? "info" : "off");
     setDefault("java.awt.headless", "true");

@@ -1,7 +1,9 @@
 package io.whetstream.local;
 
+import io.whetstream.model.NativeWork;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
+import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -15,6 +17,9 @@ import org.slf4j.LoggerFactory;
 public final class StopSignal {
   private static final Logger LOG = LoggerFactory.getLogger(StopSignal.class);
   private static final int INTERRUPTED = 130;
+
+  /** For the step under way: without it the process would end in a crash. */
+  private static final Duration AT_ONCE = Duration.ofSeconds(5);
 
   private final CountDownLatch asked = new CountDownLatch(1);
 
@@ -36,6 +41,7 @@ public final class StopSignal {
   /** As if a signal had come. */
   public void ask() {
     if (asked.getCount() == 0) {
+      NativeWork.end(AT_ONCE);
       Runtime.getRuntime().halt(INTERRUPTED);
     }
     asked.countDown();

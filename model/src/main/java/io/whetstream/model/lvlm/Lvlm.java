@@ -12,6 +12,7 @@ import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.pytorch.jni.LibUtils;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.NativeWork;
 import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
@@ -107,14 +108,16 @@ public final class Lvlm implements AutoCloseable {
    */
   public static Lvlm open(Checkpoint checkpoint, LvlmOptions options) {
     Lvlm model =
-        new Lvlm(
-            checkpoint.config(),
-            checkpoint.digest(),
-            part -> {
-              part.check(checkpoint);
-              return checkpoint.floats(part.name());
-            },
-            options);
+        NativeWork.run(
+            () ->
+                new Lvlm(
+                    checkpoint.config(),
+                    checkpoint.digest(),
+                    part -> {
+                      part.check(checkpoint);
+                      return checkpoint.floats(part.name());
+                    },
+                    options));
     model.attentionDropout = checkpoint.attentionDropout();
     return model;
   }
@@ -202,14 +205,17 @@ public final class Lvlm implements AutoCloseable {
     if (closed) {
       throw new IllegalStateException("the model is closed");
     }
-    prepareThread();
-    try (NDManager step = manager.newSubManager();
-        NDScope scope = new NDScope()) {
-      scope.suppressNotUsedWarning();
-      return work.run(step);
-    } finally {
-      JniUtils.setGradMode(false);
-    }
+    return NativeWork.run(
+        () -> {
+          prepareThread();
+          try (NDManager step = manager.newSubManager();
+              NDScope scope = new NDScope()) {
+            scope.suppressNotUsedWarning();
+            return work.run(step);
+          } finally {
+            JniUtils.setGradMode(false);
+          }
+        });
   }
 
   /** Calls a TorchScript method; lists are arrays with equal names that end in {@code []}. */

@@ -6,6 +6,7 @@ import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.NativeWork;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.DynamicVision;
 import io.whetstream.model.checkpoint.ModelConfig;
@@ -150,7 +151,7 @@ final class Engine {
       if (options.gpu() >= 0) {
         addCuda(session, options.gpu());
       }
-      return environment.createSession(model, session);
+      return NativeWork.run(() -> environment.createSession(model, session));
     }
   }
 
@@ -239,7 +240,8 @@ final class Engine {
       try (Inputs images = inputs(alike.stream().map(this::whole).toList());
           OnnxTensor pooled =
               OnnxTensor.createTensor(environment, output, new long[] {alike.size(), width});
-          OrtSession.Result ignored = vision.run(images.tensors(), Map.of("pooled", pooled))) {
+          OrtSession.Result ignored =
+              NativeWork.run(() -> vision.run(images.tensors(), Map.of("pooled", pooled)))) {
         return output;
       }
     }
@@ -258,7 +260,8 @@ final class Engine {
       if (alike(images)) {
         // The usual case: what the one session gives the other takes.
         try (Inputs inputs = inputs(images);
-            OrtSession.Result result = vision.run(inputs.tensors(), Set.of("features"))) {
+            OrtSession.Result result =
+              NativeWork.run(() -> vision.run(inputs.tensors(), Set.of("features")))) {
           return decode(count, length, (OnnxTensor) result.get(0), images, text, adapter);
         }
       }
@@ -295,7 +298,8 @@ final class Engine {
           List<Integer> some = indices.subList(from, Math.min(from + atOnce, indices.size()));
           int size = entry.getKey().tokens() * width;
           try (Inputs inputs = inputs(some.stream().map(images::get).toList());
-              OrtSession.Result result = vision.run(inputs.tensors(), Set.of("features"))) {
+              OrtSession.Result result =
+              NativeWork.run(() -> vision.run(inputs.tensors(), Set.of("features")))) {
             FloatBuffer computed = ((OnnxTensor) result.get(0)).getFloatBuffer();
             for (int i = 0; i < some.size(); i++) {
               int begin = begins[some.get(i)] * width;
@@ -449,9 +453,11 @@ final class Engine {
         OrtSession.RunOptions options = adapter.runOptions();
         Map<String, OnnxTensor> outputs = Map.of("embedding", embedding);
         try (OrtSession.Result ignored =
-            options == null
-                ? decoder.run(inputs, outputs)
-                : decoder.run(inputs, Set.of(), outputs, options)) {
+            NativeWork.run(
+                () ->
+                    options == null
+                        ? decoder.run(inputs, outputs)
+                        : decoder.run(inputs, Set.of(), outputs, options))) {
           return output;
         }
       }
