@@ -9,9 +9,13 @@ import io.whetstream.local.StopSignal;
 import io.whetstream.local.demo.Demo;
 import io.whetstream.local.demo.DemoOptions;
 import io.whetstream.scenes.DemoBase;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Consumer;
@@ -22,99 +26,154 @@ import java.util.stream.Stream;
  * turns on the same machine. Nothing else should run meanwhile.
  */
 public final class Bench {
-  private static final int SMALL_BATCH = 64;
-  private static final int MIDDLE_BATCH = 32;
-
   private final boolean quick;
   private final int threads;
+  private final Path work;
   private final Consumer<String> progress;
   private final Map<String, Double> figures = new TreeMap<>();
 
+  /** Something that is measured; it may fail without the others. */
   private interface Part {
     void run() throws Exception;
   }
 
-  private Bench(boolean quick, int threads, Consumer<String> progress) {
+  /**
+   * What came out.
+   *
+   * @param figures by dotted name; what could not be measured is not among them
+   * @param failed parts that ended with an exception, in order
+   */
+  public record Result(Map<String, Double> figures, List<String> failed) {}
+
+  private Bench(boolean quick, int threads, Path work, Consumer<String> progress) {
     this.quick = quick;
     this.threads = threads;
+    this.work = work;
     this.progress = progress;
+  }
+
+  /** Names of the parts, in the order in which they are measured. */
+  public static List<String> parts() {
+    return List.copyOf(new Bench(true, 1, Path.of(""), line -> {}).all().keySet());
   }
 
   /**
    * Measures.
    *
-   * @param quick some minutes, without the largest sizes; else about half an hour
+   * @param only parts to measure; empty: all
+   * @param quick some minutes, with few turns; else about half an hour
    * @param threads of libtorch in training
    * @param progress told what is going on
-   * @return figures by dotted name, see {@code whetstream bench --help}
    */
-  public static Map<String, Double> run(boolean quick, int threads, Consumer<String> progress)
-      throws Exception {
-    Bench bench = new Bench(quick, threads, progress);
+  public static Result run(List<String> only, boolean quick, int threads, Consumer<String> progress)
+      throws IOException, InterruptedException {
     Path work = Files.createTempDirectory("whetstream-bench");
     try {
-      bench.all(work);
+      return new Bench(quick, threads, work, progress).measure(only);
     } finally {
       try (Stream<Path> files = Files.walk(work)) {
         files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
       }
     }
-    return bench.figures;
   }
 
-  private void all(Path work) throws Exception {
-    Path small = work.resolve("S");
-    Path middle = work.resolve("M");
-    RandomModel.write(small, RandomModel.Shape.small(), 1);
-    RandomModel.write(middle, RandomModel.Shape.quoted(), 1);
-    part("training, S", () -> training("S", small, SMALL_BATCH, quick ? 20 : 60, true));
-    if (!quick) {
-      part("training, M", () -> training("M", middle, MIDDLE_BATCH, 12, false));
+  private Result measure(List<String> only) throws InterruptedException {
+    List<String> failed = new ArrayList<>();
+    for (Map.Entry<String, Part> part : all().entrySet()) {
+      String name = part.getKey();
+      if (!only.isEmpty() && !only.contains(name)) {
+        continue;
+      }
+      progress.accept(name + " ...");
+      long start = System.nanoTime();
+      try {
+        part.getValue().run();
+        progress.accept(String.format("%s: %.0f s", name, (System.nanoTime() - start) / 1e9));
+      } catch (InterruptedException e) {
+        throw e;
+      } catch (Exception | OutOfMemoryError e) {
+        failed.add(name);
+        progress.accept(name + " failed: " + e);
+      }
     }
-    part(
-        "bf16 over fp32, M",
-        () ->
-            put(
-                "training.bf16OverFp32.M",
-                TrainingSpeed.bf16OverFp32(
-                    middle, quick ? 8 : MIDDLE_BATCH, quick ? 3 : 7, threads)));
-    part("scoring", () -> scoring(middle));
-    part("mining", this::mining);
-    part("matching", this::matching);
-    part("freshness", () -> freshness(work));
+    put("bench.quick", quick ? 1 : 0);
+    put("bench.threads", threads);
+    return new Result(figures, failed);
   }
 
-  private void part(String name, Part part) throws Exception {
-    progress.accept(name + " ...");
-    long start = System.nanoTime();
-    part.run();
-    progress.accept(String.format("%s: %.0f s", name, (System.nanoTime() - start) / 1e9));
+  private Map<String, Part> all() {
+    Map<String, Part> parts = new LinkedHashMap<>();
+    parts.put("training.S", () -> training("S", RandomModel.Shape.small(), 64, quick ? 8 : 60));
+    parts.put("training.M", () -> training("M", RandomModel.Shape.quoted(), 32, quick ? 2 : 12));
+    parts.put("training.bf16", this::bf16);
+    parts.put("scoring.engine", this::engine);
+    parts.put("scoring.job", this::scoringJob);
+    parts.put("mining", this::mining);
+    parts.put("matching.1000", () -> matching(1_000, 20));
+    parts.put("matching.100000", () -> matching(100_000, quick ? 20 : 200));
+    parts.put("matching.1000000", () -> matching(1_000_000, 3));
+    parts.put("freshness", this::freshness);
+    return parts;
   }
 
+  /** What is no number was not measured. */
   private void put(String name, double figure) {
-    figures.put(name, figure);
+    if (Double.isFinite(figure)) {
+      figures.put(name, figure);
+    } else {
+      progress.accept(name + ": not measured");
+    }
   }
 
-  private void training(String shape, Path model, int batch, int steps, boolean recovery)
+  private Path model(RandomModel.Shape shape) throws IOException {
+    Path model = work.resolve(shape.width() + "x" + shape.layers());
+    if (!Files.exists(model)) {
+      RandomModel.write(model, shape, 1);
+    }
+    return model;
+  }
+
+  private void training(String name, RandomModel.Shape shape, int batch, int steps)
       throws Exception {
-    JobSpeed.Figures measured = JobSpeed.measure(model, batch, steps, threads, recovery);
-    put("training.pairsPerSecond." + shape, measured.barePairsPerSecond());
-    put("training.jobPairsPerSecond." + shape, measured.jobPairsPerSecond());
-    put("training.jobOverBare." + shape, measured.jobOverBare());
+    boolean recovery = name.equals("S");
+    JobSpeed.Figures measured = JobSpeed.measure(model(shape), batch, steps, threads, recovery);
+    put("training.pairsPerSecond." + name, measured.barePairsPerSecond());
+    put("training.jobPairsPerSecond." + name, measured.jobPairsPerSecond());
+    put("training.jobOverBare." + name, measured.jobOverBare());
     if (recovery) {
       put("recovery.firstStepSeconds", measured.recoverySeconds());
     }
   }
 
-  private void scoring(Path middle) throws Exception {
-    ScoringSpeed.Ratios ratios = ScoringSpeed.ratios(middle, quick ? 7 : 25);
+  private void bf16() throws IOException {
+    Path middle = model(RandomModel.Shape.quoted());
+    put(
+        "training.bf16OverFp32.M",
+        TrainingSpeed.bf16OverFp32(middle, quick ? 8 : 32, quick ? 3 : 7, threads));
+  }
+
+  private ScoringSpeed.Ratios ratios() throws Exception {
+    return ScoringSpeed.ratios(model(RandomModel.Shape.quoted()), quick ? 5 : 25);
+  }
+
+  private void engine() throws Exception {
+    ScoringSpeed.Ratios ratios = ratios();
     put("scoring.scorerOverSession", ratios.overSession());
     put("scoring.int8OverFp32", ratios.int8OverFp32());
-    // The session's inputs are what the scorer makes of items, so the job is held against the
-    // scorer, and the scorer against the session.
-    put(
-        "scoring.jobOverSession",
-        ScoringLatency.jobOverScorer(quick ? 4_000 : 20_000) * ratios.overSession());
+  }
+
+  /**
+   * The session's inputs are what the scorer makes of items, so the job is held against the scorer,
+   * and the scorer against the session.
+   */
+  private void scoringJob() throws Exception {
+    double overSession =
+        figures.containsKey("scoring.scorerOverSession")
+            ? figures.get("scoring.scorerOverSession")
+            : ratios().overSession();
+    double overScorer = ScoringLatency.jobOverScorer(quick ? 3_000 : 20_000);
+    put("scoring.jobOverScorer", overScorer);
+    put("scoring.jobOverSession", overScorer * overSession);
   }
 
   private void mining() throws Exception {
@@ -123,31 +182,25 @@ public final class Bench {
     put("mining.siblingShare.defaults", measured.siblingShare());
   }
 
-  private void matching() {
-    put("matching.microsPerItem.1000", WatchlistScale.measure(1_000, 20).itemMicros());
-    WatchlistScale.Figures many = WatchlistScale.measure(100_000, quick ? 20 : 200);
-    put("matching.microsPerItem.100000", many.itemMicros());
-    put("matching.flipP99Millis.100000", many.flipP99Micros() / 1e3);
-    if (!quick) {
-      put("matching.microsPerItem.1000000", WatchlistScale.measure(1_000_000, 3).itemMicros());
+  private void matching(int queries, int flips) {
+    WatchlistScale.Figures measured = WatchlistScale.measure(queries, flips);
+    put("matching.microsPerItem." + queries, measured.itemMicros());
+    if (queries == 100_000) {
+      put("matching.flipP99Millis.100000", measured.flipP99Micros() / 1e3);
     }
   }
 
-  private void freshness(Path work) throws Exception {
+  private void freshness() throws Exception {
     Path report = work.resolve("report.json");
     new Demo(
             DemoOptions.of(quick ? 60 : 180, 1),
             LocalOptions.in(work.resolve("demo")).withFresh(true),
             DemoBase.directory(),
             report,
-            StopSignal.install(),
+            StopSignal.manual(),
             Demo.lines(line -> {}))
         .run();
     JsonNode median = new ObjectMapper().readTree(report.toFile()).at("/freshnessSeconds/p50");
-    if (median.isNumber()) {
-      put("freshness.pairToScoredSeconds", median.doubleValue());
-    } else {
-      progress.accept("freshness: not measured, no item was scored by an adapter of this run");
-    }
+    put("freshness.pairToScoredSeconds", median.isNumber() ? median.doubleValue() : Double.NaN);
   }
 }

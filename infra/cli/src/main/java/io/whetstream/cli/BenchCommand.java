@@ -1,8 +1,10 @@
 package io.whetstream.cli;
 
 import io.whetstream.bench.Bench;
+import io.whetstream.model.BadInputException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
@@ -22,10 +24,16 @@ import picocli.CommandLine.Option;
 final class BenchCommand implements Callable<Integer> {
   @Mixin private ResultOptions result;
 
-  @Option(
-      names = "--quick",
-      description = "Some minutes: fewer rounds, no job at M, no watchlist of a million.")
+  @Option(names = "--quick", description = "Some minutes instead of half an hour: fewer turns.")
   private boolean quick;
+
+  @Option(
+      names = "--only",
+      split = ",",
+      paramLabel = "PART",
+      completionCandidates = Parts.class,
+      description = "Measure these parts alone: ${COMPLETION-CANDIDATES}.")
+  private List<String> only = List.of();
 
   @Option(
       names = "--threads",
@@ -34,10 +42,26 @@ final class BenchCommand implements Callable<Integer> {
       description = "Of libtorch in training (default: ${DEFAULT-VALUE}).")
   private int threads;
 
+  /** For help. */
+  static final class Parts extends ArrayList<String> {
+    private static final long serialVersionUID = 1L;
+
+    Parts() {
+      super(Bench.parts());
+    }
+  }
+
   @Override
   public Integer call() throws Exception {
-    Map<String, Double> figures =
+    for (String part : only) {
+      if (!Bench.parts().contains(part)) {
+        throw new BadInputException(
+            "--only " + part + ": there is no such part; parts are " + Bench.parts());
+      }
+    }
+    Bench.Result measured =
         Bench.run(
+            only,
             quick,
             threads,
             line -> {
@@ -45,12 +69,16 @@ final class BenchCommand implements Callable<Integer> {
               result.err().flush();
             });
     result.print(
-        figures,
-        figures.entrySet().stream()
+        measured.figures(),
+        measured.figures().entrySet().stream()
             .map(
                 entry ->
                     String.format(Locale.ROOT, "%-36s %10.3f", entry.getKey(), entry.getValue()))
             .collect(Collectors.joining("\n")));
+    if (!measured.failed().isEmpty()) {
+      result.err().println("whetstream: not measured: " + String.join(", ", measured.failed()));
+      return Main.FAILED;
+    }
     return 0;
   }
 }

@@ -261,7 +261,7 @@ final class Engine {
         // The usual case: what the one session gives the other takes.
         try (Inputs inputs = inputs(images);
             OrtSession.Result result =
-              NativeWork.run(() -> vision.run(inputs.tensors(), Set.of("features")))) {
+                NativeWork.run(() -> vision.run(inputs.tensors(), Set.of("features")))) {
           return decode(count, length, (OnnxTensor) result.get(0), images, text, adapter);
         }
       }
@@ -299,7 +299,7 @@ final class Engine {
           int size = entry.getKey().tokens() * width;
           try (Inputs inputs = inputs(some.stream().map(images::get).toList());
               OrtSession.Result result =
-              NativeWork.run(() -> vision.run(inputs.tensors(), Set.of("features")))) {
+                  NativeWork.run(() -> vision.run(inputs.tensors(), Set.of("features")))) {
             FloatBuffer computed = ((OnnxTensor) result.get(0)).getFloatBuffer();
             for (int i = 0; i < some.size(); i++) {
               int begin = begins[some.get(i)] * width;

@@ -36,7 +36,7 @@ import org.apache.kafka.clients.admin.Admin;
  * the same threads. The job has checkpoints, gate and publishing as configured by default.
  */
 public final class JobSpeed {
-  private static final int WARM_UP = 3;
+  private static final int WARM_UP = 2;
 
   /** Beyond what the steps need: held out, in flight, waiting for a group. */
   private static final int SPARE = 512;
