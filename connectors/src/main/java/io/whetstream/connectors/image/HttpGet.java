@@ -18,6 +18,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SNIHostName;
 import javax.net.ssl.SSLParameters;
 import javax.net.ssl.SSLSocket;
@@ -43,6 +46,21 @@ final class HttpGet {
     Temporary(String message, Throwable cause) {
       super(message, cause);
     }
+  }
+
+  private static final ScheduledThreadPoolExecutor DEADLINES = deadlines();
+
+  private static ScheduledThreadPoolExecutor deadlines() {
+    ScheduledThreadPoolExecutor timer =
+        new ScheduledThreadPoolExecutor(
+            1,
+            task -> {
+              Thread thread = new Thread(task, "whetstream-image-deadlines");
+              thread.setDaemon(true);
+              return thread;
+            });
+    timer.setRemoveOnCancelPolicy(true);
+    return timer;
   }
 
   private final List<String> hosts;
@@ -132,17 +150,33 @@ final class HttpGet {
     boolean secure = uri.getScheme().equalsIgnoreCase("https");
     int port = uri.getPort() >= 0 ? uri.getPort() : secure ? 443 : 80;
     InetAddress address = address(uri.getHost());
-    try (Socket plain = new TimedSocket(deadline)) {
-      plain.connect(new InetSocketAddress(address, port), remaining(deadline));
-      try (Socket socket = secure ? secure(plain, uri.getHost(), port) : plain) {
-        socket.getOutputStream().write(request(uri, port, secure));
-        socket.getOutputStream().flush();
-        return read(uri, socket.getInputStream());
+    try (Socket plain = new Socket()) {
+      // Closing it ends whatever waits, however often a byte trickles in: a handshake of TLS too,
+      // and a write.
+      ScheduledFuture<?> end =
+          DEADLINES.schedule(
+              () -> {
+                plain.close();
+                return null;
+              },
+              remaining(deadline),
+              TimeUnit.MILLISECONDS);
+      try {
+        plain.connect(new InetSocketAddress(address, port), remaining(deadline));
+        try (Socket socket = secure ? secure(plain, uri.getHost(), port) : plain) {
+          socket.getOutputStream().write(request(uri, port, secure));
+          socket.getOutputStream().flush();
+          return read(uri, socket.getInputStream());
+        }
+      } finally {
+        end.cancel(false);
       }
     } catch (BadInputException | Temporary e) {
       throw e;
     } catch (IOException e) {
-      throw new Temporary(uri + " cannot be read: " + e.getMessage(), e);
+      boolean late = System.nanoTime() - deadline >= 0;
+      throw new Temporary(
+          uri + " cannot be read: " + (late ? "it takes too long" : e.getMessage()), e);
     }
   }
 
@@ -177,8 +211,8 @@ final class HttpGet {
         .getBytes(StandardCharsets.US_ASCII);
   }
 
-  private Answer read(URI uri, InputStream timed) throws IOException {
-    InputStream in = new BufferedInputStream(timed, 16 << 10);
+  private Answer read(URI uri, InputStream answer) throws IOException {
+    InputStream in = new BufferedInputStream(answer, 16 << 10);
     int[] headerBytes = {0};
     String status = line(in, headerBytes);
     String[] words = status.split(" ", 3);
@@ -282,44 +316,5 @@ final class HttpGet {
       throw new SocketTimeoutException("it takes too long");
     }
     return (int) Math.min(millis, Integer.MAX_VALUE);
-  }
-
-  /** Whatever is read from it, by TLS too, ends at the deadline. */
-  private static final class TimedSocket extends Socket {
-    private final long deadline;
-
-    TimedSocket(long deadline) {
-      this.deadline = deadline;
-    }
-
-    @Override
-    public InputStream getInputStream() throws IOException {
-      return new Timed(this, super.getInputStream(), deadline);
-    }
-  }
-
-  /** Gives up at the deadline however often a byte trickles in. */
-  private static final class Timed extends InputStream {
-    private final Socket socket;
-    private final InputStream in;
-    private final long deadline;
-
-    Timed(Socket socket, InputStream in, long deadline) {
-      this.socket = socket;
-      this.in = in;
-      this.deadline = deadline;
-    }
-
-    @Override
-    public int read() throws IOException {
-      socket.setSoTimeout(remaining(deadline));
-      return in.read();
-    }
-
-    @Override
-    public int read(byte[] target, int from, int length) throws IOException {
-      socket.setSoTimeout(remaining(deadline));
-      return in.read(target, from, length);
-    }
   }
 }
