@@ -10,10 +10,10 @@ import io.whetstream.jobs.score.MatchEngine.Outcome;
 import io.whetstream.jobs.score.MatchEngine.Prepared;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.model.BadInputException;
-import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -24,13 +24,14 @@ import java.util.Set;
 import java.util.SplittableRandom;
 
 /**
- * Compares micro-batches with a watchlist, one matrix product for each kind and slab. What the
- * product lets through is decided by a score of its own, which does not depend on the batch's
- * shape. One thread.
+ * Compares micro-batches with a watchlist, one matrix product of {@link EightBits} for each kind
+ * and slab. It lets through what may match, and nothing that matches is lost to it; a score of its
+ * own decides, which does not depend on the batch's shape. One thread, which may be helped by
+ * others while it compares.
  */
 final class ItemMatcher {
   private final Embedder embedder;
-  private final MatrixProduct.Workspace workspace;
+  private final MatrixProduct product;
   private final Watchlist watchlist;
   private final int keptNearest;
   private final int samples;
@@ -38,16 +39,16 @@ final class ItemMatcher {
 
   /**
    * @param keptNearest how many other queries a match names
-   * @param samples scores sampled per product
+   * @param samples scores sampled per micro-batch and kind
    */
   ItemMatcher(
       Embedder embedder,
-      MatrixProduct.Workspace workspace,
+      MatrixProduct product,
       Watchlist watchlist,
       int keptNearest,
       int samples) {
     this.embedder = embedder;
-    this.workspace = workspace;
+    this.product = product;
     this.watchlist = watchlist;
     this.keptNearest = keptNearest;
     this.samples = samples;
@@ -169,27 +170,20 @@ final class ItemMatcher {
 
   // ---- comparing
 
-  /** What is done with the scores of one product. */
-  private interface Slab {
-    /**
-     * @param scores [items, rows], row-major
-     * @param base the table's row of the first one
-     */
-    void scored(FloatBuffer scores, int base, int rows);
+  /** A score that reaches what its row asks for at the least. */
+  private record Hit(int item, int row, float score) {}
+
+  private int usedRows(AdapterVectors now, Side side) {
+    return Math.min(
+        watchlist.watched(side).length(),
+        now.slabs(side).slabCount() * VectorSlabs.ROWS_PER_SLAB);
   }
 
-  private void forEachSlab(AdapterVectors now, Side side, Present items, Slab each) {
-    if (items.items().length == 0) {
-      return;
-    }
-    workspace.items(items.dense());
-    VectorSlabs slabs = now.slabs(side);
-    int used =
-        Math.min(watchlist.watched(side).length(), slabs.slabCount() * VectorSlabs.ROWS_PER_SLAB);
-    for (int base = 0; base < used; base += VectorSlabs.ROWS_PER_SLAB) {
-      int rows = Math.min(VectorSlabs.ROWS_PER_SLAB, used - base);
-      each.scored(workspace.scores(slabs.slab(base / VectorSlabs.ROWS_PER_SLAB), rows), base, rows);
-    }
+  /** One place for each slab, so that nothing depends on which thread multiplied it. */
+  private static <T> List<T> perSlab(int rows) {
+    return new ArrayList<>(
+        Collections.nCopies(
+            (rows + VectorSlabs.ROWS_PER_SLAB - 1) / VectorSlabs.ROWS_PER_SLAB, null));
   }
 
   /** Adds what matches in one kind to {@code hits}; returns whether anything did. */
@@ -200,83 +194,158 @@ final class ItemMatcher {
       List<Set<Watchlist.Entry>> hits,
       CalibratedThresholds sketches) {
     Side side = kind.querySide();
+    int rows = usedRows(now, side);
+    if (present.items().length == 0 || rows == 0) {
+      return false;
+    }
     float[] minimum = watchlist.minimum(kind);
-    int[] items = present.items();
-    boolean[] any = new boolean[1];
-    forEachSlab(
-        now,
-        side,
-        present,
-        (scores, base, rows) -> {
-          for (int i = 0; i < items.length; i++) {
-            for (int r = 0; r < rows; r++) {
-              if (scores.get(i * rows + r) >= minimum[base + r]) {
-                float[] item = present.vectors()[items[i]];
-                double score = MatchEngine.dot(item, now.slabs(side).get(base + r));
-                for (Watchlist.Entry entry : watchlist.at(side, base + r)) {
-                  if (score >= entry.threshold(kind)
-                      && score >= threshold(now, entry, kind, item)) {
-                    hits.get(items[i]).add(entry);
-                    any[0] = true;
-                  }
-                }
-              }
-            }
+    MatrixProduct.Items items = product.items(present.dense());
+    List<List<Hit>> found = perSlab(rows);
+    product.multiply(
+        items,
+        now.slabs(side),
+        rows,
+        (index, slab, here, products) ->
+            found.set(index, hits(present, items.bits(), index, slab, here, products, minimum)));
+    boolean any = false;
+    for (List<Hit> hitsOfSlab : found) {
+      for (Hit hit : hitsOfSlab) {
+        float[] item = present.vectors()[hit.item()];
+        for (Watchlist.Entry entry : watchlist.at(side, hit.row())) {
+          if (hit.score() >= entry.threshold(kind)
+              && hit.score() >= threshold(now, entry, kind, item)) {
+            hits.get(hit.item()).add(entry);
+            any = true;
           }
-          sample(kind, scores, items.length, base, rows, sketches);
-        });
-    return any[0];
+        }
+      }
+    }
+    sample(now, kind, present, rows, sketches);
+    return any;
+  }
+
+  private static List<Hit> hits(
+      Present present,
+      EightBits bits,
+      int index,
+      VectorSlabs.Slab slab,
+      int rows,
+      int[] products,
+      float[] minimum) {
+    List<Hit> found = new ArrayList<>();
+    int[] items = present.items();
+    int base = index * VectorSlabs.ROWS_PER_SLAB;
+    for (int r = 0; r < rows; r++) {
+      float wanted = minimum[base + r];
+      if (wanted == Float.POSITIVE_INFINITY) {
+        continue;
+      }
+      double least = Math.floor((wanted - slab.bound(r, bits)) / slab.unit(r, bits));
+      int first = r * items.length;
+      if (largest(products, first, items.length) < least) {
+        continue;
+      }
+      for (int i = 0; i < items.length; i++) {
+        if (products[first + i] >= least) {
+          float score = slab.score(r, present.vectors()[items[i]]);
+          if (score >= wanted) {
+            found.add(new Hit(items[i], base + r, score));
+          }
+        }
+      }
+    }
+    return found;
+  }
+
+  private static int largest(int[] values, int first, int count) {
+    int largest = Integer.MIN_VALUE;
+    for (int i = first; i < first + count; i++) {
+      largest = Math.max(largest, values[i]);
+    }
+    return largest;
   }
 
   private void sample(
+      AdapterVectors now,
       MatchKind kind,
-      FloatBuffer scores,
-      int items,
-      int base,
+      Present present,
       int rows,
       CalibratedThresholds sketches) {
     if (!sketches.samples(kind)) {
       return;
     }
+    VectorSlabs slabs = now.slabs(kind.querySide());
     BitSet watched = watchlist.watched(kind.querySide());
-    int wanted = Math.min(samples, items * rows);
-    for (int i = 0; i < wanted; i++) {
-      int cell = random.nextInt(items * rows);
-      if (watched.get(base + cell % rows)) {
-        sketches.sample(kind, scores.get(cell));
+    int[] items = present.items();
+    long cells = (long) items.length * rows;
+    for (long i = Math.min(samples, cells); i > 0; i--) {
+      long cell = random.nextLong(cells);
+      int row = (int) (cell % rows);
+      if (watched.get(row)) {
+        float[] item = present.vectors()[items[(int) (cell / rows)]];
+        sketches.sample(kind, slabs.score(row, item));
       }
     }
   }
 
   /** By item, the queries with the highest scores of one kind, highest first. */
-  private Map<Integer, List<Neighbour>> nearest(AdapterVectors now, MatchKind kind, Present items) {
+  private Map<Integer, List<Neighbour>> nearest(
+      AdapterVectors now, MatchKind kind, Present present) {
     Map<Integer, List<Neighbour>> result = new HashMap<>();
-    if (keptNearest == 0) {
+    int rows = usedRows(now, kind.querySide());
+    if (keptNearest == 0 || present.items().length == 0) {
       return result;
     }
-    forEachSlab(
-        now,
-        kind.querySide(),
+    MatrixProduct.Items items = product.items(present.dense());
+    List<Map<Integer, List<Neighbour>>> found = perSlab(rows);
+    product.multiply(
         items,
-        (scores, base, rows) -> {
-          for (int i = 0; i < items.items().length; i++) {
-            List<Neighbour> best =
-                result.computeIfAbsent(items.items()[i], any -> new ArrayList<>());
-            for (int r = 0; r < rows; r++) {
-              float score = scores.get(i * rows + r);
-              Watchlist.Entry[] here = watchlist.at(kind.querySide(), base + r);
-              boolean room = best.size() <= keptNearest;
-              if (here != null && (room || score > best.get(best.size() - 1).score())) {
-                for (Watchlist.Entry entry : here) {
-                  if (entry.kinds().contains(kind)) {
-                    insert(best, new Neighbour(entry.query().id(), kind, score));
-                  }
-                }
-              }
+        now.slabs(kind.querySide()),
+        rows,
+        (index, slab, here, products) ->
+            found.set(index, nearest(kind, present, items.bits(), index, slab, here, products)));
+    for (Map<Integer, List<Neighbour>> ofSlab : found) {
+      ofSlab.forEach(
+          (item, near) -> {
+            List<Neighbour> best = result.computeIfAbsent(item, any -> new ArrayList<>());
+            near.forEach(candidate -> insert(best, candidate));
+          });
+    }
+    return result;
+  }
+
+  private Map<Integer, List<Neighbour>> nearest(
+      MatchKind kind,
+      Present present,
+      EightBits bits,
+      int index,
+      VectorSlabs.Slab slab,
+      int rows,
+      int[] products) {
+    Map<Integer, List<Neighbour>> found = new HashMap<>();
+    int[] items = present.items();
+    for (int i = 0; i < items.length; i++) {
+      List<Neighbour> best = new ArrayList<>();
+      for (int r = 0; r < rows; r++) {
+        Watchlist.Entry[] here =
+            watchlist.at(kind.querySide(), index * VectorSlabs.ROWS_PER_SLAB + r);
+        if (here == null) {
+          continue;
+        }
+        boolean room = best.size() <= keptNearest;
+        double most = products[r * items.length + i] * slab.unit(r, bits) + slab.bound(r, bits);
+        if (room || most > best.get(best.size() - 1).score()) {
+          float score = slab.score(r, present.vectors()[items[i]]);
+          for (Watchlist.Entry entry : here) {
+            if (entry.kinds().contains(kind)) {
+              insert(best, new Neighbour(entry.query().id(), kind, score));
             }
           }
-        });
-    return result;
+        }
+      }
+      found.put(items[i], best);
+    }
+    return found;
   }
 
   /** Keeps one more than asked for: the matching query itself is among them. */
@@ -284,6 +353,9 @@ final class ItemMatcher {
     int at = best.size();
     while (at > 0 && best.get(at - 1).score() < candidate.score()) {
       at--;
+    }
+    if (at > keptNearest) {
+      return;
     }
     best.add(at, candidate);
     if (best.size() > keptNearest + 1) {
@@ -310,7 +382,7 @@ final class ItemMatcher {
     float threshold = entry.threshold(kind);
     if (kind.querySide() == Side.TEXT) {
       for (int row : entry.unlikeRows()) {
-        threshold = Math.max(threshold, MatchEngine.dot(item, now.slabs(Side.TEXT).get(row)));
+        threshold = Math.max(threshold, now.slabs(Side.TEXT).score(row, item));
       }
     }
     return threshold;
@@ -322,9 +394,8 @@ final class ItemMatcher {
     for (MatchKind kind : entry.kinds()) {
       float[] item = kind.itemSide() == Side.IMAGE ? image : text;
       if (item != null) {
-        float[] watched = now.slabs(kind.querySide()).get(entry.row(kind.querySide()));
-        scores.add(
-            new KindScore(kind, MatchEngine.dot(item, watched), threshold(now, entry, kind, item)));
+        float score = now.slabs(kind.querySide()).score(entry.row(kind.querySide()), item);
+        scores.add(new KindScore(kind, score, threshold(now, entry, kind, item)));
       }
     }
     scores.sort(Comparator.comparingDouble(score -> score.threshold() - score.score()));

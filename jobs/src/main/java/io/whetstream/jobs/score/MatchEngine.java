@@ -27,7 +27,7 @@ public final class MatchEngine implements AutoCloseable {
    *     longer than {@link SliceSize#GOAL}
    * @param maxQueries most queries watched for; further ones are refused
    * @param nearest how many other queries an alert names
-   * @param samples scores sampled per product for the live sketches
+   * @param samples scores sampled per micro-batch and kind for the live sketches
    */
   public record Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {}
 
@@ -145,7 +145,7 @@ public final class MatchEngine implements AutoCloseable {
     this.matcher =
         new ItemMatcher(
             embedder,
-            product.workspace(settings.batchSize()),
+            product,
             watchlist,
             settings.nearest(),
             settings.samples());

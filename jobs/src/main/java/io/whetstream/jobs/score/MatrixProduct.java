@@ -1,5 +1,6 @@
 package io.whetstream.jobs.score;
 
+import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
@@ -8,26 +9,81 @@ import io.whetstream.model.onnx.OnnxRuntime;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 
 /**
- * Scores of a micro-batch of item vectors against a slice of the watchlist: one matrix product in
- * ONNX Runtime.
+ * The filter in front of the scores: products of 8-bit codes of a micro-batch of item vectors with
+ * those of the watchlist, exact in integers, slab by slab in ONNX Runtime. Where a watchlist is
+ * large the slabs are divided among threads, as far as cores are idle.
  *
- * <p>The session is thread-safe and shared by the subtasks of a process; a {@link Workspace} holds
- * the reused direct buffers of one thread.
+ * <p>Thread-safe and shared by the subtasks of a process.
  */
 final class MatrixProduct implements AutoCloseable {
+  /** Multiplications from which a further thread is worth waking: about a millisecond of one. */
+  private static final long WORTH_A_THREAD = 100_000_000;
+
   private final OrtEnvironment environment = OnnxRuntime.environment();
   private final OrtSession session;
   private final int dimension;
+  private final int helpers;
+  private final ThreadPoolExecutor idleCores;
+
+  /** Results of one thread, reused. */
+  private static final class Scratch {
+    private ByteBuffer direct = allocate(0);
+    private int[] products = new int[0];
+
+    IntBuffer direct(int size) {
+      if (direct.capacity() < size * Integer.BYTES) {
+        direct = allocate((long) size * Integer.BYTES);
+      }
+      return direct.duplicate().order(ByteOrder.nativeOrder()).asIntBuffer().limit(size).slice();
+    }
+
+    int[] products(IntBuffer from) {
+      if (products.length < from.remaining()) {
+        products = new int[from.remaining()];
+      }
+      from.duplicate().get(products, 0, from.remaining());
+      return products;
+    }
+  }
+
+  private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
 
   MatrixProduct(int dimension) {
+    this(dimension, Runtime.getRuntime().availableProcessors());
+  }
+
+  /**
+   * @param cores most threads that work on one micro-batch
+   */
+  MatrixProduct(int dimension, int cores) {
     this.dimension = dimension;
+    this.helpers = cores - 1;
+    this.idleCores =
+        new ThreadPoolExecutor(
+            Math.max(1, helpers),
+            Math.max(1, helpers),
+            10,
+            TimeUnit.SECONDS,
+            new LinkedBlockingQueue<>(),
+            task -> {
+              Thread thread = new Thread(task, "whetstream-watchlist");
+              thread.setDaemon(true);
+              return thread;
+            });
+    idleCores.allowCoreThreadTimeOut(true);
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
-      // Subtasks are the unit of parallelism: a pool of its own would only oversubscribe the cores.
+      // Slabs are divided here, over threads that all subtasks share.
       options.setIntraOpNumThreads(1);
       options.setInterOpNumThreads(1);
       session = environment.createSession(productModel(dimension), options);
@@ -42,6 +98,7 @@ final class MatrixProduct implements AutoCloseable {
 
   @Override
   public void close() {
+    idleCores.shutdown();
     try {
       session.close();
     } catch (OrtException e) {
@@ -49,86 +106,147 @@ final class MatrixProduct implements AutoCloseable {
     }
   }
 
-  /** Native-order direct memory for {@code rows} vectors. */
-  static FloatBuffer allocate(long floats) {
-    return ByteBuffer.allocateDirect(Math.toIntExact(floats * Float.BYTES))
-        .order(ByteOrder.nativeOrder())
-        .asFloatBuffer();
+  /** Native-order direct memory. */
+  static ByteBuffer allocate(long bytes) {
+    return ByteBuffer.allocateDirect(Math.toIntExact(bytes)).order(ByteOrder.nativeOrder());
   }
 
-  Workspace workspace(int maxItems) {
-    return new Workspace(maxItems);
+  /** Item vectors in 8 bits, all in one scale. Immutable. */
+  final class Items {
+    private final ByteBuffer codes;
+    private final int count;
+    private final EightBits bits;
+
+    private Items(float[][] vectors) {
+      count = vectors.length;
+      codes = allocate((long) dimension * count);
+      float scale = EightBits.scaleOf(vectors);
+      EightBits worst = new EightBits(scale, 0, 0, 0);
+      for (int i = 0; i < count; i++) {
+        worst = worst.worst(EightBits.write(vectors[i], scale, codes, i, count));
+      }
+      bits = worst;
+    }
+
+    /** What holds for each of them. */
+    EightBits bits() {
+      return bits;
+    }
   }
 
-  /** Buffers of one thread. Not thread-safe. */
-  final class Workspace {
-    private final int maxItems;
-    private final FloatBuffer items;
-    private FloatBuffer scores;
-    private int itemCount;
+  /** Prepares item vectors, [n, dimension]. */
+  Items items(float[][] vectors) {
+    return new Items(vectors);
+  }
 
-    private Workspace(int maxItems) {
-      this.maxItems = maxItems;
-      this.items = allocate((long) maxItems * dimension);
-      this.scores = allocate((long) maxItems * VectorSlabs.ROWS_PER_SLAB);
-    }
-
-    /** Loads the item vectors of the coming products, [n, dimension]. */
-    void items(float[][] vectors) {
-      if (vectors.length > maxItems) {
-        throw new IllegalArgumentException(vectors.length + " items, room for " + maxItems);
-      }
-      items.clear();
-      for (float[] vector : vectors) {
-        items.put(vector);
-      }
-      itemCount = vectors.length;
-    }
-
+  /** What is done with the products of a slab. */
+  interface Work {
     /**
-     * Scores of the loaded items against the first {@code rows} vectors of a slab.
+     * May be called by several threads at once, with different slabs.
      *
-     * @return [items, rows] row-major, valid until the next call
+     * @param index of the slab
+     * @param products of codes, [rows, items] row-major; only during the call
      */
-    FloatBuffer scores(FloatBuffer slab, int rows) {
-      int wanted = itemCount * rows;
-      if (scores.capacity() < wanted) {
-        scores = allocate(wanted);
-      }
-      FloatBuffer out = scores.duplicate().clear().limit(wanted).slice();
-      FloatBuffer left = items.duplicate().clear().limit(itemCount * dimension).slice();
-      FloatBuffer right = slab.duplicate().clear().limit(rows * dimension).slice();
-      try (OnnxTensor a =
-              OnnxTensor.createTensor(environment, left, new long[] {itemCount, dimension});
-          OnnxTensor b = OnnxTensor.createTensor(environment, right, new long[] {rows, dimension});
-          OnnxTensor y = OnnxTensor.createTensor(environment, out, new long[] {itemCount, rows});
-          OrtSession.Result result = session.run(Map.of("a", a, "b", b), Map.of("y", y))) {
-        return out;
-      } catch (OrtException e) {
-        throw new IllegalStateException("matrix product of the watchlist failed", e);
-      }
+    void multiplied(int index, VectorSlabs.Slab slab, int rows, int[] products);
+  }
+
+  /**
+   * Multiplies the items with the first {@code rows} rows. Returns when {@code work} is done with
+   * all slabs.
+   */
+  void multiply(Items items, VectorSlabs slabs, int rows, Work work) {
+    int count = (rows + VectorSlabs.ROWS_PER_SLAB - 1) / VectorSlabs.ROWS_PER_SLAB;
+    AtomicInteger next = new AtomicInteger();
+    CountDownLatch left = new CountDownLatch(count);
+    AtomicReference<RuntimeException> failure = new AtomicReference<>();
+    Runnable some =
+        () -> {
+          for (int i = next.getAndIncrement(); i < count; i = next.getAndIncrement()) {
+            try {
+              VectorSlabs.Slab slab = slabs.slab(i);
+              int here =
+                  Math.min(VectorSlabs.ROWS_PER_SLAB, rows - i * VectorSlabs.ROWS_PER_SLAB);
+              work.multiplied(i, slab, here, products(items, slab, here));
+            } catch (RuntimeException e) {
+              failure.compareAndSet(null, e);
+            } finally {
+              left.countDown();
+            }
+          }
+        };
+    long multiplications = (long) rows * items.count * dimension;
+    long worthIt = Math.min(Math.min(helpers, count - 1), multiplications / WORTH_A_THREAD);
+    for (int i = 0; i < worthIt; i++) {
+      // One that no core is idle for finds nothing left.
+      idleCores.execute(some);
+    }
+    some.run();
+    await(left);
+    if (failure.get() != null) {
+      throw failure.get();
     }
   }
 
-  /** y[m,n] = a[m,d] · b[n,d]ᵀ as an ONNX model, opset 13. */
+  /** Others are in the middle of a slab: they take a millisecond and read what is then reused. */
+  private static void await(CountDownLatch left) {
+    boolean interrupted = false;
+    while (true) {
+      try {
+        left.await();
+        break;
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private int[] products(Items items, VectorSlabs.Slab slab, int rows) {
+    Scratch mine = scratch.get();
+    IntBuffer out = mine.direct(rows * items.count);
+    ByteBuffer left = slab.codes().duplicate().clear().limit(rows * dimension).slice();
+    ByteBuffer right = items.codes.duplicate().clear();
+    try (OnnxTensor a =
+            OnnxTensor.createTensor(
+                environment, left, new long[] {rows, dimension}, OnnxJavaType.UINT8);
+        OnnxTensor b =
+            OnnxTensor.createTensor(
+                environment, right, new long[] {dimension, items.count}, OnnxJavaType.UINT8);
+        OnnxTensor y = OnnxTensor.createTensor(environment, out, new long[] {rows, items.count});
+        OrtSession.Result result = session.run(Map.of("a", a, "b", b), Map.of("y", y))) {
+      return mine.products(out);
+    } catch (OrtException e) {
+      throw new IllegalStateException("matrix product of the watchlist failed", e);
+    }
+  }
+
+  /** y[m,n] = (a[m,d] - zero) . (b[d,n] - zero) as an ONNX model, opset 13. */
   private static byte[] productModel(int dimension) {
-    byte[] transposed =
-        new Message().text(1, "transB").number(3, 1).number(20, /* INT */ 2).bytes();
     byte[] node =
         new Message()
             .text(1, "a")
             .text(1, "b")
+            .text(1, "zero")
+            .text(1, "zero")
             .text(2, "y")
-            .text(4, "Gemm")
-            .message(5, transposed)
+            .text(4, "MatMulInteger")
+            .bytes();
+    byte[] zero =
+        new Message()
+            .number(2, UINT8)
+            .text(8, "zero")
+            .message(9, new byte[] {(byte) EightBits.ZERO})
             .bytes();
     byte[] graph =
         new Message()
             .message(1, node)
             .text(2, "watchlist")
-            .message(11, matrix("a", "m", dimension))
-            .message(11, matrix("b", "n", dimension))
-            .message(12, matrix("y", "m", -1))
+            .message(5, zero)
+            .message(11, matrix("a", UINT8, named("m"), fixed(dimension)))
+            .message(11, matrix("b", UINT8, fixed(dimension), named("n")))
+            .message(12, matrix("y", INT32, named("m"), named("n")))
             .bytes();
     return new Message()
         .number(1, 8)
@@ -137,14 +255,20 @@ final class MatrixProduct implements AutoCloseable {
         .bytes();
   }
 
-  private static byte[] matrix(String name, String rows, int columns) {
-    Message second = columns < 0 ? new Message().text(2, "n") : new Message().number(1, columns);
-    byte[] shape =
-        new Message()
-            .message(1, new Message().text(2, rows).bytes())
-            .message(1, second.bytes())
-            .bytes();
-    byte[] tensor = new Message().number(1, /* FLOAT */ 1).message(2, shape).bytes();
+  private static final int UINT8 = 2;
+  private static final int INT32 = 6;
+
+  private static byte[] named(String size) {
+    return new Message().text(2, size).bytes();
+  }
+
+  private static byte[] fixed(int size) {
+    return new Message().number(1, size).bytes();
+  }
+
+  private static byte[] matrix(String name, int type, byte[] rows, byte[] columns) {
+    byte[] shape = new Message().message(1, rows).message(1, columns).bytes();
+    byte[] tensor = new Message().number(1, type).message(2, shape).bytes();
     return new Message().text(1, name).message(2, new Message().message(1, tensor).bytes()).bytes();
   }
 

@@ -116,8 +116,8 @@ public record ScoreConfig(
   /**
    * Live refinement of thresholds.
    *
-   * @param samplesPerProduct scores sampled from each matrix product; 0 keeps to the adapter's
-   *     calibration
+   * @param samplesPerProduct scores sampled from each micro-batch and kind of comparison; 0 keeps to
+   *     the adapter's calibration
    */
   public record Thresholds(int samplesPerProduct) implements Serializable {
     public Thresholds {

@@ -1,13 +1,14 @@
 package io.whetstream.jobs.score;
 
+import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 
 /**
- * Vectors of one adapter digest and one query side, packed in slabs of direct memory so that a slab
- * is one operand of a matrix product.
+ * Vectors of one adapter digest and one query side, packed in slabs of direct memory, as floats and
+ * in {@link EightBits}: a slab of the latter is one operand of a matrix product.
  *
  * <p>Rows are numbered by the {@link WatchlistTable}, the same for every digest, so that a flip to
  * another digest is a change of one reference. Thread-safe: a row is written before it is marked
@@ -16,8 +17,63 @@ import java.util.List;
 final class VectorSlabs {
   static final int ROWS_PER_SLAB = 1024;
 
+  /** The vectors of {@link #ROWS_PER_SLAB} rows. */
+  static final class Slab {
+    private final int dimension;
+    private final FloatBuffer exact;
+    private final ByteBuffer codes;
+    private final float[] scale = new float[ROWS_PER_SLAB];
+    private final float[] length = new float[ROWS_PER_SLAB];
+    private final float[] rest = new float[ROWS_PER_SLAB];
+
+    private Slab(int dimension) {
+      this.dimension = dimension;
+      this.exact = MatrixProduct.allocate((long) ROWS_PER_SLAB * dimension * Float.BYTES)
+          .asFloatBuffer();
+      this.codes = MatrixProduct.allocate((long) ROWS_PER_SLAB * dimension);
+    }
+
+    private void put(int row, float[] vector) {
+      exact.put(row * dimension, vector);
+      EightBits written =
+          EightBits.write(vector, EightBits.scaleOf(vector), codes, row * dimension, 1);
+      scale[row] = written.scale();
+      length[row] = written.length();
+      rest[row] = written.rest();
+    }
+
+    /** [rows, dimension], row-major, with {@link EightBits#ZERO}. */
+    ByteBuffer codes() {
+      return codes;
+    }
+
+    /** What a product of a filled row's codes with an item's codes is to be multiplied by. */
+    double unit(int row, EightBits item) {
+      return (double) scale[row] * item.scale();
+    }
+
+    /** How far such a product may be from the score. */
+    double bound(int row, EightBits item) {
+      return EightBits.bound(length[row], rest[row], item);
+    }
+
+    /** The score that decides; see {@link MatchEngine#dot}. */
+    float score(int row, float[] item) {
+      int at = row * dimension;
+      double sum = 0;
+      for (int i = 0; i < dimension; i++) {
+        sum += (double) item[i] * exact.get(at + i);
+      }
+      return (float) sum;
+    }
+
+    private long bytes() {
+      return (long) exact.capacity() * Float.BYTES + codes.capacity();
+    }
+  }
+
   private final int dimension;
-  private final List<FloatBuffer> slabs = new ArrayList<>();
+  private final List<Slab> slabs = new ArrayList<>();
   private final BitSet filled = new BitSet();
   private final BitSet claimed = new BitSet();
 
@@ -30,21 +86,29 @@ final class VectorSlabs {
       throw new IllegalArgumentException(vector.length + " values, not " + dimension);
     }
     while (slabs.size() * ROWS_PER_SLAB <= row) {
-      slabs.add(MatrixProduct.allocate((long) ROWS_PER_SLAB * dimension));
+      slabs.add(new Slab(dimension));
     }
-    FloatBuffer slab = slabs.get(row / ROWS_PER_SLAB);
-    slab.put((row % ROWS_PER_SLAB) * dimension, vector);
+    slabs.get(row / ROWS_PER_SLAB).put(row % ROWS_PER_SLAB, vector);
     filled.set(row);
     claimed.clear(row);
   }
 
-  synchronized float[] get(int row) {
+  private synchronized Slab slabOf(int row) {
     if (!filled.get(row)) {
       throw new IllegalStateException("row " + row + " has no vector yet");
     }
+    return slabs.get(row / ROWS_PER_SLAB);
+  }
+
+  float[] get(int row) {
     float[] vector = new float[dimension];
-    slabs.get(row / ROWS_PER_SLAB).get((row % ROWS_PER_SLAB) * dimension, vector);
+    slabOf(row).exact.get(row % ROWS_PER_SLAB * dimension, vector);
     return vector;
+  }
+
+  /** The score of an item with a row, the one that decides. */
+  float score(int row, float[] item) {
+    return slabOf(row).score(row % ROWS_PER_SLAB, item);
   }
 
   synchronized boolean isFilled(int row) {
@@ -87,12 +151,12 @@ final class VectorSlabs {
     return slabs.size();
   }
 
-  synchronized FloatBuffer slab(int index) {
+  synchronized Slab slab(int index) {
     return slabs.get(index);
   }
 
   synchronized long bytes() {
-    return (long) slabs.size() * ROWS_PER_SLAB * dimension * Float.BYTES;
+    return slabs.stream().mapToLong(Slab::bytes).sum();
   }
 
   synchronized int filledRows() {

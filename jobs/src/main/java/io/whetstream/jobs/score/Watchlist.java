@@ -22,9 +22,6 @@ import java.util.stream.IntStream;
  * same under every adapter but for its thresholds. One thread.
  */
 final class Watchlist implements AutoCloseable {
-  /** Difference allowed between the matrix product and the score that decides. */
-  private static final float PRODUCT_TOLERANCE = 1e-5f;
-
   /** A query with the rows of its contents and the thresholds in use. */
   static final class Entry {
     private final WatchedQuery query;
@@ -191,7 +188,7 @@ final class Watchlist implements AutoCloseable {
                 least = least(least, entry.threshold(kind));
               }
             }
-            scores[row] = least - PRODUCT_TOLERANCE;
+            scores[row] = least;
           });
     }
 
@@ -206,7 +203,7 @@ final class Watchlist implements AutoCloseable {
 
     void lowerMinimum(int row, MatchKind kind, float threshold) {
       float[] scores = minimum.get(kind);
-      scores[row] = least(scores[row], threshold - PRODUCT_TOLERANCE);
+      scores[row] = least(scores[row], threshold);
     }
   }
 
