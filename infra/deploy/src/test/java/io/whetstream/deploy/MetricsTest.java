@@ -45,6 +45,14 @@ class MetricsTest {
           "flink_taskmanager_Status_JVM_Memory_Heap_Used",
           "flink_taskmanager_Status_JVM_CPU_Load");
 
+  /** Of NVIDIA's dcgm-exporter, among those that it exports unless told otherwise. */
+  private static final Set<String> OF_GPUS =
+      Set.of(
+          "DCGM_FI_DEV_XID_ERRORS",
+          "DCGM_FI_DEV_FB_FREE",
+          "DCGM_FI_DEV_FB_USED",
+          "DCGM_FI_DEV_GPU_UTIL");
+
   @Test
   void everyMetricThatSourcesRegisterIsInTheCatalogueAndNoOtherIs() throws Exception {
     Map<String, String> registered = new TreeMap<>();
@@ -112,13 +120,14 @@ class MetricsTest {
             .map(MetricCatalog.Metric::inPrometheus)
             .collect(Collectors.toSet());
     known.addAll(OF_FLINK);
+    known.addAll(OF_GPUS);
     List<String> expressions = new ArrayList<>();
     dashboard().findValues("expr").forEach(each -> expressions.add(each.asText()));
     int panels = expressions.size();
     rules().forEach(rule -> expressions.add(rule.path("expr").asText()));
     assertTrue(panels > 15 && expressions.size() > panels + 8, expressions.toString());
     for (String expression : expressions) {
-      Matcher matcher = Pattern.compile("flink_\\w+").matcher(expression);
+      Matcher matcher = Pattern.compile("(?:flink|DCGM)_\\w+").matcher(expression);
       assertTrue(matcher.find(), expression);
       matcher.reset();
       while (matcher.find()) {
