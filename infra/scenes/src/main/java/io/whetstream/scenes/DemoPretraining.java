@@ -3,7 +3,6 @@ package io.whetstream.scenes;
 import io.whetstream.model.checkpoint.DType;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensorsWriter;
-import io.whetstream.model.lvlm.Pretrainer;
 import io.whetstream.model.text.TextTokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;

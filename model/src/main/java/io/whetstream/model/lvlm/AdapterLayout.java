@@ -9,7 +9,10 @@ import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.ModelConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
@@ -30,6 +33,7 @@ public final class AdapterLayout {
   private final AdapterConfig config;
   private final int width;
   private final List<Part> parts = new ArrayList<>();
+  private final Places places;
   private final int size;
   private long loraAfterLastAttention;
 
@@ -58,6 +62,12 @@ public final class AdapterLayout {
               + config.targetModules()
               + "; names look like language_model.model.layers.0.self_attn.q_proj");
     }
+    List<String> layer = new ArrayList<>();
+    for (Linear linear : decoder.layers().get(0).linears()) {
+      String role = linear.role().name().toLowerCase(Locale.ROOT);
+      layer.addAll(List.of(role + "_a", role + "_b"));
+    }
+    places = new Places("P", List.of(), layer, decoder.layers().size(), List.of("soft"));
     offset = add("soft_prompt.image", config.softImage(), width, offset);
     offset = add("soft_prompt.text", config.softText(), width, offset);
     size = offset + 1;
@@ -116,17 +126,41 @@ public final class AdapterLayout {
     }
   }
 
-  /** What {@code adapter.py} calls shapes: [14 * layers + 1, 2], both soft prompts as one. */
-  long[] shapes() {
-    int lora = parts.size() - 2;
-    long[] shapes = new long[2 * (lora + 1)];
-    for (int i = 0; i < lora; i++) {
-      shapes[2 * i] = parts.get(i).rows();
-      shapes[2 * i + 1] = parts.get(i).columns();
+  /** Where the pairs lie in the adapter list: of projections that read the same input, one. */
+  static Places pairs(Architecture architecture) {
+    List<String> layer = new ArrayList<>();
+    for (String pair : List.of("qkv", "out", "inner", "down")) {
+      layer.add(pair);
+      layer.add(pair + "_b");
     }
-    shapes[2 * lora] = (long) config.softImage() + config.softText();
-    shapes[2 * lora + 1] = width;
-    return shapes;
+    int layers = architecture.decoder().layers().size();
+    return new Places("A", List.of(), layer, layers, List.of("soft"));
+  }
+
+  /**
+   * What {@code adapter_lora.py} is assembled with.
+   *
+   * @param dropout probability of LoRA dropout
+   */
+  Map<String, String> constants(double dropout) {
+    List<Integer> sizes = new ArrayList<>();
+    List<Integer> shapes = new ArrayList<>();
+    for (Part part : parts.subList(0, parts.size() - 2)) {
+      sizes.add(part.size());
+      shapes.addAll(List.of(part.rows(), part.columns()));
+    }
+    // Both sides' soft vectors as one, then the logit scale.
+    int soft = config.softImage() + config.softText();
+    sizes.addAll(List.of(soft * width, 1));
+    shapes.addAll(List.of(soft, width));
+    Map<String, String> constants = new LinkedHashMap<>();
+    constants.put("SIZES", sizes.toString());
+    constants.put("SHAPES", shapes.toString());
+    constants.put("SCALING", Double.toString(config.scaling()));
+    constants.put("DROPOUT", Double.toString(dropout));
+    constants.put("RANK", Integer.toString(Math.max(1, config.rank())));
+    places.addTo(constants);
+    return constants;
   }
 
   /** The flat vector of these weights. */

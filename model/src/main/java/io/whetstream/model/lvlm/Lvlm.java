@@ -7,8 +7,6 @@ import ai.djl.ndarray.NDScope;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.engine.PtSymbolBlock;
-import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.pytorch.jni.LibUtils;
 import io.whetstream.model.BadInputException;
@@ -18,9 +16,6 @@ import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ModelImage;
-import java.io.ByteArrayInputStream;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -31,12 +26,12 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A frozen LLaVA-style base model on DJL's PyTorch engine: vision tower, projector and decoder as
- * TorchScript functions ({@link TorchScriptArchive}) of weights that this class holds in native
- * memory. Forward passes take an adapter as a flat vector (see {@link AdapterLayout}).
+ * A frozen base model on DJL's PyTorch engine: vision tower, connector and decoder as TorchScript
+ * functions ({@link Script}) of weights that this class holds in native memory. Forward passes take
+ * an adapter as a flat vector (see {@link AdapterLayout}).
  *
- * <p>Threads: one call at a time; callers that share an instance synchronise on it. Whoever uses
- * {@link #call} works inside {@link #step}, which frees everything that was not kept.
+ * <p>Threads: one call at a time; callers that share an instance synchronise on it. Whoever calls a
+ * {@link Script} works inside {@link #step}, which frees everything that was not kept.
  *
  * <p>Why not DJL's own operators: scalar overloads ({@code x.mul(2f)}) hand autograd memory that
  * Java's garbage collector may free before the backward pass, and one call per operator costs
@@ -48,8 +43,8 @@ public final class Lvlm implements AutoCloseable {
   private final String baseDigest;
   private final Precision precision;
   private final PtNDManager manager;
-  private final PtSymbolBlock block;
-  private final Map<String, NDArray> methods = new HashMap<>();
+  private final Script bare;
+  private final Map<Map<String, String>, Script> adapted = new HashMap<>();
   private final List<NDArray> vision;
   private final List<NDArray> decoder;
   private final List<NDArray> lineEnd;
@@ -76,19 +71,11 @@ public final class Lvlm implements AutoCloseable {
       if (options.threads() > 0) {
         JniUtils.setNumThreads(options.threads());
       }
-      block =
-          JniUtils.loadModule(
-              manager,
-              new ByteArrayInputStream(TorchScriptArchive.assemble(architecture)),
-              false,
-              false);
-      manager.attachInternal("lvlm", block);
+      bare = script(List.of());
       vision = load(WeightSlot.vision(architecture), source, "v[]");
       lineEnd = load(WeightSlot.lineEnd(architecture), source, "line_end");
       decoderList = WeightSlot.decoder(architecture);
       decoder = prepare(load(decoderList, source, "w[]"));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     } catch (RuntimeException e) {
       manager.close();
       throw e;
@@ -122,6 +109,16 @@ public final class Lvlm implements AutoCloseable {
     return model;
   }
 
+  /**
+   * A model whose weights lie in a flat vector, of which it takes a copy.
+   *
+   * @param name stands where the digest of a checkpoint would
+   */
+  public static Lvlm of(
+      ModelConfig config, WholeLayout layout, float[] flat, String name, LvlmOptions options) {
+    return new Lvlm(config, name, part -> layout.values(flat, part), options);
+  }
+
   private List<NDArray> load(WeightList list, WeightSource source, String name) {
     List<NDArray> weights = new ArrayList<>();
     for (WeightSlot slot : list.slots()) {
@@ -129,7 +126,7 @@ public final class Lvlm implements AutoCloseable {
         weights.add(weights.get(slot.sameAs()));
         continue;
       }
-      NDList arguments = new NDList(manager.create(precision.scalarType()));
+      NDList arguments = new NDList();
       for (WeightSlot.Part part : slot.parts()) {
         float[] values = part.fixed() != null ? part.fixed() : part.values(source.values(part));
         NDArray array =
@@ -218,21 +215,28 @@ public final class Lvlm implements AutoCloseable {
         });
   }
 
-  /** Calls a TorchScript method; lists are arrays with equal names that end in {@code []}. */
-  public NDList call(String method, NDList arguments) {
-    NDArray name =
-        methods.computeIfAbsent(
-            method,
-            key -> {
-              NDArray array = manager.create(0f);
-              NDScope.unregister(array);
-              array.setName("module_method:" + key);
-              return array;
-            });
-    NDList all = new NDList(arguments.size() + 1);
-    all.addAll(arguments);
-    all.add(name);
-    return IValueUtils.forward(block, all, true);
+  /**
+   * A module of this model's passes without an adapter, and of more parts, in which the model's
+   * constants are filled in too. Lives as long as the model.
+   */
+  public Script script(List<ScriptPart> more) {
+    ScriptPart none = ScriptPart.of(Lvlm.class, "adapter_none", Map.of());
+    return new Script(manager, TorchScriptArchive.assemble(architecture, precision, none, more));
+  }
+
+  /** The passes with adapters of a layout; made once for each that there is. */
+  private Script adapted(Map<String, String> constants) {
+    return adapted.computeIfAbsent(
+        constants,
+        key -> {
+          ScriptPart lora = ScriptPart.of(Lvlm.class, "adapter_lora", key);
+          return new Script(
+              manager, TorchScriptArchive.assemble(architecture, precision, lora, List.of()));
+        });
+  }
+
+  private NDList call(String method, NDList arguments) {
+    return bare.call(method, arguments);
   }
 
   /** The data type of adapters, embeddings and losses: 64 bit in {@link Precision#FP64} only. */
@@ -390,6 +394,34 @@ public final class Lvlm implements AutoCloseable {
     return step.create(buffer.array(), new Shape(inputs, 3, geometry.height(), geometry.width()));
   }
 
+  /**
+   * What a script of a whole model computes with besides its weights, where images are squares of
+   * one size: {@code rows[]}, the pixels of their images, and {@code rotary[]}, the tables of
+   * positions. Features are made within the script, image by image: they have a gradient.
+   */
+  public NDList inputs(NDManager step, List<Row> rows, List<ModelImage> images) {
+    int[] counts = ImageFeatures.counts(images);
+    int[] begins = new int[counts.length];
+    for (int i = 1; i < begins.length; i++) {
+      begins[i] = begins[i - 1] + counts[i - 1];
+    }
+    List<ImageGeometry> geometries = images.stream().map(ModelImage::geometry).toList();
+    ImageFeatures features = new ImageFeatures(null, begins, counts, geometries);
+    NDList arguments = rowArrays(step, rows, features, 0, false);
+    int side = architecture.tower().imageSize();
+    arguments.add(
+        images.isEmpty()
+            ? step.create(new float[0], new Shape(0, 3, side, side))
+            : pixels(step, images));
+    for (String table : List.of("cos", "sin")) {
+      // Another handle: weight arrays carry the name of their list.
+      NDArray angles = decoderWeight(table).duplicate();
+      angles.setName("rotary[]");
+      arguments.add(angles);
+    }
+    return arguments;
+  }
+
   private NDArray together(NDManager step, NDList parts) {
     if (parts.isEmpty()) {
       return step.zeros(new Shape(0, architecture.featureWidth()));
@@ -414,12 +446,12 @@ public final class Lvlm implements AutoCloseable {
    * number of them.
    *
    * @param tensors what {@code decoder.py} calls the adapter list
-   * @param scalars dropout probability and LoRA rank, in the host's memory
+   * @param script the passes with adapters of its layout and dropout
    */
-  public record NativeAdapter(NDList tensors, NDArray scalars, int softImage) {
+  public record NativeAdapter(NDList tensors, Script script, int softImage) {
     /** The same with other tensors of the same meaning. */
     public NativeAdapter with(NDList others) {
-      return new NativeAdapter(named(others, "a[]"), scalars, softImage);
+      return new NativeAdapter(named(others, "a[]"), script, softImage);
     }
   }
 
@@ -431,22 +463,15 @@ public final class Lvlm implements AutoCloseable {
    * @param dropout probability of LoRA dropout; 0 outside training
    */
   public NativeAdapter adapter(NDManager step, AdapterLayout layout, NDArray flat, double dropout) {
-    NDManager host = host(step);
     if (layout == null) {
       NDList none = new NDList(step.zeros(new Shape(0, architecture.decoder().width())));
-      return new NativeAdapter(named(none, "a[]"), host.create(new float[] {0f, 1f}), 0);
+      return new NativeAdapter(named(none, "a[]"), bare, 0);
     }
-    long[] shapes = layout.shapes();
-    NDList arguments =
-        new NDList(
-            flat,
-            host.create(shapes, new Shape(shapes.length / 2, 2)),
-            host.create(new float[] {(float) layout.config().scaling(), (float) dropout}));
+    Script script = adapted(layout.constants(dropout));
+    NDList arguments = new NDList(flat);
     arguments.addAll(decoder);
     return new NativeAdapter(
-        named(call("adapter", arguments), "a[]"),
-        host.create(new float[] {(float) dropout, Math.max(1, layout.config().rank())}),
-        layout.config().softImage());
+        named(script.call("adapter", arguments), "a[]"), script, layout.config().softImage());
   }
 
   /**
@@ -469,9 +494,8 @@ public final class Lvlm implements AutoCloseable {
     NDList arguments = rowArrays(step, rows, features, adapter.softImage(), false);
     arguments.add(features.values());
     arguments.addAll(adapter.tensors());
-    arguments.add(adapter.scalars());
     arguments.addAll(decoder);
-    NDList result = call("unit", arguments);
+    NDList result = adapter.script().call("unit", arguments);
     return new UnitOutput(result.get(0), result.get(1), result.get(2));
   }
 
@@ -517,7 +541,7 @@ public final class Lvlm implements AutoCloseable {
     arguments.add(features.values());
     arguments.addAll(adapter.tensors());
     arguments.addAll(decoder);
-    NDList states = call("trace_decoder", arguments);
+    NDList states = adapter.script().call("trace_decoder", arguments);
     Map<String, NDArray> named = new HashMap<>();
     int layers = config.text().layers();
     named.put("inputs_embeds", states.get(0));
@@ -706,7 +730,7 @@ public final class Lvlm implements AutoCloseable {
 
   /** The decoder's weight at a place outside its layers. */
   NDArray decoderWeight(String place) {
-    return decoder.get(decoderList.index(place));
+    return decoder.get(decoderList.places().index(place));
   }
 
   /** Useful floating-point operations of one forward pass; multiply-add counts as two. */

@@ -7,7 +7,6 @@ import io.whetstream.model.checkpoint.Architecture.Tower;
 import io.whetstream.model.checkpoint.DynamicVision;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -21,11 +20,11 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
 /**
- * Assembles the TorchScript archive of one model: a zip of the parts that its architecture names,
- * with the model's constants filled in, and a pickle of a module without parameters. The weights
- * are arguments of every call, so an archive is a few kilobytes.
+ * Assembles TorchScript archives: a zip of the parts that an architecture names, with the model's
+ * constants filled in, and a pickle of a module without parameters. The weights are arguments of
+ * every call, so an archive is a few kilobytes.
  */
-public final class TorchScriptArchive {
+final class TorchScriptArchive {
   private static final Pattern CONSTANT = Pattern.compile("@([A-Z0-9_]+)@");
 
   /** Below it stand a part's methods. */
@@ -33,15 +32,29 @@ public final class TorchScriptArchive {
 
   private TorchScriptArchive() {}
 
-  /** The archive's bytes, as {@code torch.jit.load} reads them; equal for equal architectures. */
-  public static byte[] assemble(Architecture architecture) {
+  /**
+   * The archive's bytes, as {@code torch.jit.load} reads them; equal for equal arguments.
+   *
+   * @param adapter the part that computes adapters
+   * @param more parts besides those of the model
+   */
+  static byte[] assemble(
+      Architecture architecture, Precision precision, ScriptPart adapter, List<ScriptPart> more) {
     StringBuilder functions = new StringBuilder();
     StringBuilder methods =
         new StringBuilder("class Lvlm(Module):\n")
             .append("  __parameters__ = []\n  __buffers__ = []\n  training : bool\n");
     Map<String, String> constants = constants(architecture);
-    for (String part : parts(architecture)) {
-      String source = fill(part, source(part), constants);
+    put(constants, "DTYPE", precision.scalarType());
+    List<ScriptPart> parts = new ArrayList<>();
+    for (String name : parts(architecture)) {
+      parts.add(ScriptPart.of(TorchScriptArchive.class, name, Map.of()));
+    }
+    parts.add(adapter);
+    parts.addAll(more);
+    parts.forEach(part -> constants.putAll(part.constants()));
+    for (ScriptPart part : parts) {
+      String source = fill(part, constants);
       int at = source.indexOf(METHODS);
       functions.append(at < 0 ? source : source.substring(0, at)).append('\n');
       methods.append(at < 0 ? "" : source.substring(at + METHODS.length()));
@@ -60,36 +73,25 @@ public final class TorchScriptArchive {
     return bytes.toByteArray();
   }
 
-  /** The resources that make up a model of this architecture. */
+  /** The resources that make up a model of this architecture, without an adapter. */
   private static List<String> parts(Architecture architecture) {
-    List<String> parts = new ArrayList<>();
-    parts.addAll(
-        List.of(
-            "common",
-            "tower_" + architecture.tower().kind(),
-            "connector_" + architecture.connector().kind(),
-            "positions_" + architecture.decoder().scheme().name().toLowerCase(Locale.ROOT),
-            architecture.decoder().layers().get(0).queryNorm() == null
-                ? "heads_plain"
-                : "heads_normed",
-            "decoder",
-            "adapter",
-            "objective",
-            "optimizer",
-            "model"));
-    if (architecture.tower().dynamic() == null) {
-      // It takes square pictures alone.
-      parts.add("pretraining");
-    }
-    return parts;
+    return List.of(
+        "common",
+        "tower_" + architecture.tower().kind(),
+        "connector_" + architecture.connector().kind(),
+        "positions_" + architecture.decoder().scheme().name().toLowerCase(Locale.ROOT),
+        architecture.decoder().layers().get(0).queryNorm() == null ? "heads_plain" : "heads_normed",
+        "decoder",
+        "model");
   }
 
   private static Map<String, String> constants(Architecture architecture) {
     Tower tower = architecture.tower();
     Decoder decoder = architecture.decoder();
     Map<String, String> constants = new LinkedHashMap<>();
-    WeightSlot.vision(architecture).addTo(constants);
-    WeightSlot.decoder(architecture).addTo(constants);
+    WeightSlot.vision(architecture).places().addTo(constants);
+    WeightSlot.decoder(architecture).places().addTo(constants);
+    AdapterLayout.pairs(architecture).addTo(constants);
     put(constants, "PATCH", tower.patchSize());
     put(constants, "VISION_HEADS", tower.heads());
     put(constants, "VISION_LAYERS", tower.layers().size());
@@ -100,9 +102,9 @@ public final class TorchScriptArchive {
               constants.put("VISION_EPS", Double.toString(layer.attentionNorm().epsilon()));
               constants.put("VISION_ACT", function(layer.activation()));
             });
-    constants.put("PRE_NORM", tower.before() == null ? "False" : "True");
+    constants.put("PRE_NORM", ScriptPart.bool(tower.before() != null));
     put(constants, "SELECT_FROM", tower.dropped());
-    constants.put("POST_NORM", tower.after() == null ? "False" : "True");
+    constants.put("POST_NORM", ScriptPart.bool(tower.after() != null));
     put(constants, "SHUFFLE", architecture.connector().square());
     put(constants, "SHUFFLED_GRID", tower.grid() / architecture.connector().square());
     if (architecture.connector().activation() != null) {
@@ -111,11 +113,12 @@ public final class TorchScriptArchive {
     DynamicVision dynamic = tower.dynamic();
     if (dynamic != null) {
       boolean gated = !tower.layers().isEmpty() && tower.layers().get(0).inner().size() > 1;
-      constants.put("VISION_GATED", gated ? "True" : "False");
+      constants.put("VISION_GATED", ScriptPart.bool(gated));
       constants.put("FULL_LAYERS", integers(dynamic.fullAttentionLayers()));
       constants.put("DEEPSTACK_LAYERS", integers(dynamic.deepstackLayers()));
     }
     put(constants, "DEEPSTACK", architecture.connector().deepstack().size());
+    put(constants, "CONNECTOR_STRIDE", WeightSlot.connectorSize(architecture));
     constants.put("RMS_EPS", Double.toString(decoder.norm().epsilon()));
     put(constants, "LAYERS", decoder.layers().size());
     put(constants, "HEADS", decoder.heads());
@@ -137,25 +140,13 @@ public final class TorchScriptArchive {
     return activation.name().toLowerCase(Locale.ROOT);
   }
 
-  private static String source(String part) {
-    String resource = part + ".py";
-    try (InputStream in = TorchScriptArchive.class.getResourceAsStream(resource)) {
-      if (in == null) {
-        throw new IllegalStateException("there is no part " + resource);
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private static String fill(String part, String source, Map<String, String> constants) {
-    Matcher matcher = CONSTANT.matcher(source);
+  private static String fill(ScriptPart part, Map<String, String> constants) {
+    Matcher matcher = CONSTANT.matcher(part.source());
     StringBuilder filled = new StringBuilder();
     while (matcher.find()) {
       String value = constants.get(matcher.group(1));
       if (value == null) {
-        throw new IllegalStateException(part + ".py names an unknown constant " + matcher.group());
+        throw new IllegalStateException(part.name() + ".py names an unknown constant " + matcher.group());
       }
       matcher.appendReplacement(filled, Matcher.quoteReplacement(value));
     }

@@ -239,6 +239,11 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
     return slots;
   }
 
+  /** How many slots a connector has: what lies between those of deepstack. */
+  static int connectorSize(Architecture architecture) {
+    return connector("connector", architecture.connector()).size();
+  }
+
   /** The vector that ends a line of features; none where pictures are not packed. */
   static WeightList lineEnd(Architecture architecture) {
     Table lineEnd = architecture.connector().lineEnd();

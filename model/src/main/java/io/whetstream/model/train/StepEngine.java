@@ -12,6 +12,7 @@ import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.ImageFeatures;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.lvlm.Script;
 import io.whetstream.model.train.TrainingConfig.Objective;
 import io.whetstream.model.train.TrainingConfig.Optimizer;
 import java.io.IOException;
@@ -48,6 +49,7 @@ final class StepEngine implements AutoCloseable {
   private final Lvlm model;
   private final AdapterLayout layout;
   private final TrainingConfig config;
+  private final Script script;
   private final NDArray flat;
   private final NDArray firstMoment;
   private final NDArray secondMoment;
@@ -68,6 +70,15 @@ final class StepEngine implements AutoCloseable {
     this.model = model;
     this.layout = layout;
     this.config = config;
+    script =
+        model.script(
+            List.of(
+                config.objective().script(),
+                config
+                    .optimizer()
+                    .script(
+                        config.objective().trainLogitScale(),
+                        Math.log(config.objective().maxLogitScale()))));
     NDManager manager = model.manager();
     Shape shape = new Shape(layout.size());
     flat = model.wide(manager, initial, shape);
@@ -84,7 +95,7 @@ final class StepEngine implements AutoCloseable {
   float logScale() {
     return model.step(
         step -> {
-          NDArray last = model.call("last", new NDList(flat)).head();
+          NDArray last = script.call("last", new NDList(flat)).head();
           return last.toType(DataType.FLOAT32, true).toFloatArray()[0];
         });
   }
@@ -154,7 +165,7 @@ final class StepEngine implements AutoCloseable {
   }
 
   private void assign(NDArray target, NDArray source) {
-    model.call("assign", new NDList(source, target));
+    script.call("assign", new NDList(source, target));
   }
 
   /**
@@ -231,27 +242,18 @@ final class StepEngine implements AutoCloseable {
           double[] cosines = new double[0];
           NDArray upstream = null;
           if (contrastive) {
-            NDArray leaf = model.call("stack", embeddings).head();
+            NDArray leaf = script.call("stack", embeddings).head();
             leaf.setRequiresGradient(true);
             int n = batch.imageRows().length;
-            NDArray options =
-                Lvlm.host(step)
-                    .create(
-                        new float[] {
-                          (float) objective.hardness(),
-                          (float) objective.falseNegativeMargin(),
-                          objective.falseNegatives().code()
-                        });
             NDList arguments =
                 new NDList(
                     leaf,
                     step.create(places(place, batch.imageRows()), new Shape(n)),
                     step.create(places(place, batch.textRows()), new Shape(n)),
                     flat,
-                    step.create(batch.excluded(), new Shape(n, n)),
-                    options);
+                    step.create(batch.excluded(), new Shape(n, n)));
             JniUtils.setGradMode(true);
-            NDList result = model.call("contrastive", arguments);
+            NDList result = script.call("contrastive", arguments);
             JniUtils.setGradMode(false);
             lossContrastive = scalar(result.get(0));
             masked = (int) result.get(2).toType(DataType.INT64, false).getLong();
@@ -291,7 +293,7 @@ final class StepEngine implements AutoCloseable {
                       share,
                       output.nextTokenSum(),
                       model.wide(step, weight(tokenWeight), ONE));
-              NDArray surrogate = model.call("surrogate", arguments).head();
+              NDArray surrogate = script.call("surrogate", arguments).head();
               backward(surrogate, model.wide(step, weight(1), ONE));
             }
             JniUtils.setGradMode(false);
@@ -313,13 +315,13 @@ final class StepEngine implements AutoCloseable {
           if (!update) {
             NDArray values = flat.getGradient().toType(DataType.FLOAT64, true);
             gradient = values.toDoubleArray();
-            model.call("clear", new NDList(flat.getGradient()));
+            script.call("clear", new NDList(flat.getGradient()));
             norm = Double.NaN;
           } else if (!finite) {
-            model.call("clear", new NDList(flat.getGradient()));
+            script.call("clear", new NDList(flat.getGradient()));
             norm = Double.NaN;
           } else {
-            norm = scalar(model.call("adamw", optimizerArguments(step, number, rateFactor)).head());
+            norm = scalar(script.call("adamw", optimizerArguments(step, number, rateFactor)).head());
             finite = Double.isFinite(norm);
             momentSteps += finite ? 1 : 0;
           }
@@ -337,10 +339,10 @@ final class StepEngine implements AutoCloseable {
 
   /** The adapter's tensors without their past, each with a gradient of zeros to add to. */
   private Lvlm.NativeAdapter leaves(NDManager step, Lvlm.NativeAdapter made) {
-    Lvlm.NativeAdapter leaves = made.with(model.call("leaves", made.tensors()));
+    Lvlm.NativeAdapter leaves = made.with(made.script().call("leaves", made.tensors()));
     leaves.tensors().forEach(leaf -> leaf.setRequiresGradient(true));
     JniUtils.setGradMode(true);
-    backward(model.call("nothing", leaves.tensors()).head(), model.wide(step, weight(1), ONE));
+    backward(leaves.script().call("nothing", leaves.tensors()).head(), model.wide(step, weight(1), ONE));
     JniUtils.setGradMode(false);
     return leaves;
   }
@@ -354,7 +356,7 @@ final class StepEngine implements AutoCloseable {
       arguments.add(gradient);
     }
     JniUtils.setGradMode(true);
-    backward(model.call("collected", arguments).head(), model.wide(step, weight(1), ONE));
+    backward(made.script().call("collected", arguments).head(), model.wide(step, weight(1), ONE));
     JniUtils.setGradMode(false);
   }
 
@@ -373,21 +375,14 @@ final class StepEngine implements AutoCloseable {
   }
 
   private NDList optimizerArguments(NDManager step, long number, double rateFactor) {
-    Optimizer o = config.optimizer();
-    Objective objective = config.objective();
-    double[] hyper = {
-      o.rate(number) * rateFactor,
-      o.beta1(),
-      o.beta2(),
-      o.epsilon(),
-      o.weightDecay(),
-      o.clipNorm(),
-      1 - Math.pow(o.beta1(), momentSteps + 1.0),
-      1 - Math.pow(o.beta2(), momentSteps + 1.0),
-      Math.log(objective.maxLogitScale()),
-      objective.trainLogitScale() ? 1 : 0
+    Optimizer optimizer = config.optimizer();
+    // What differs from step to step: the rate by schedule and drift, the corrections by count.
+    double[] now = {
+      optimizer.rate(number) * rateFactor,
+      1 - Math.pow(optimizer.beta1(), momentSteps + 1.0),
+      1 - Math.pow(optimizer.beta2(), momentSteps + 1.0)
     };
-    NDArray host = Lvlm.host(step).create(hyper);
+    NDArray host = Lvlm.host(step).create(now);
     return new NDList(flat.getGradient(), flat, firstMoment, secondMoment, host);
   }
 

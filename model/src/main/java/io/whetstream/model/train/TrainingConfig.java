@@ -3,7 +3,9 @@ package io.whetstream.model.train;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.lvlm.PromptTemplates;
+import io.whetstream.model.lvlm.ScriptPart;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Everything that determines a training run besides base model and data. Three words are kept
@@ -81,6 +83,17 @@ public record TrainingConfig(
       return new Objective(1, 1, 50, true, 100, 0, FalseNegatives.ABSOLUTE, 0.1);
     }
 
+    /** The part that computes it; the weights of the two losses are each unit's. */
+    ScriptPart script() {
+      return ScriptPart.of(
+          TrainingConfig.class,
+          "objective",
+          Map.of(
+              "HARDNESS", Double.toString(hardness),
+              "MARGIN", Double.toString(falseNegativeMargin),
+              "MARGIN_KIND", Integer.toString(falseNegatives.code())));
+    }
+
     public Objective withWeights(double contrastive, double nextToken) {
       return new Objective(
           contrastive,
@@ -129,6 +142,36 @@ public record TrainingConfig(
     public Optimizer withLearningRate(double rate) {
       return new Optimizer(
           rate, beta1, beta2, epsilon, weightDecay, clipNorm, warmupSteps, schedule, totalSteps);
+    }
+
+    /** The part that computes it ({@code adamw} of {@code optimizer.py}), all elements alike. */
+    public ScriptPart script() {
+      return script(false, false, 0);
+    }
+
+    /**
+     * The same where the last element is the logarithm of a scale.
+     *
+     * @param trained whether it changes
+     * @param largest what it is held to
+     */
+    ScriptPart script(boolean trained, double largest) {
+      return script(true, !trained, largest);
+    }
+
+    private ScriptPart script(boolean held, boolean frozen, double largest) {
+      return ScriptPart.of(
+          TrainingConfig.class,
+          "optimizer",
+          Map.of(
+              "BETA1", Double.toString(beta1),
+              "BETA2", Double.toString(beta2),
+              "EPSILON", Double.toString(epsilon),
+              "DECAY", Double.toString(weightDecay),
+              "CLIP", Double.toString(clipNorm),
+              "SCALE_HELD", ScriptPart.bool(held),
+              "SCALE_FROZEN", ScriptPart.bool(frozen),
+              "SCALE_MAX", Double.toString(largest)));
     }
 
     /** The rate of a step, counted from 0. */

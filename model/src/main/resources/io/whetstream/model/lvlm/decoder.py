@@ -4,64 +4,22 @@
 # of equal length together.
 #
 # As prepare() returns the weights: norm1 is folded into qkv, norm2 into inner (gate and up), rows of qkv side by side.
-# Adapter list a: per layer [A, B] of qkv, out, inner, down, A [r*, in], B [out, r*] with alpha/r folded in (or the merged weight [out, in]
-# and an empty tensor), then the soft vectors of both sides in one tensor [image K + text K, d]. That one alone: no adapter.
+# Adapter list a: per layer pairs of qkv, out, inner, down, then the soft vectors of both sides in one tensor [image K + text K, d]. What a
+# pair is says the part that computes it, adapter_lora.py; without an adapter (adapter_none.py) the soft vectors are all there is.
 
 # The first of layer i's tensors in list w.
 def decoder_layer(i: int) -> int:
   return @W_LAYERS@ + @W_STRIDE@ * i
+
+# The first of layer i's tensors in the adapter list.
+def adapter_layer(i: int) -> int:
+  return @A_LAYERS@ + @A_STRIDE@ * i
 
 # Root-mean-square norm without its weight, which is folded into what follows. The norm is one pass over x, in 32 bit at least.
 def rms_norm(x: Tensor) -> Tensor:
   y = __torch__.wide(x)
   y = y * torch.rsqrt(torch.mean(y * y, [-1], True) + @RMS_EPS@)
   return y.to(ops.prim.dtype(x))
-
-# Keep mask of LoRA dropout, scaled by 1/(1-p): a hash of (row seed, place in the row, site, feature), so that it is the same in every
-# chunking and every recomputation. The mixer is the finaliser of SplitMix64 (Steele, Lea, Flood 2014) up to its last shift, which only
-# mixes bits below those that are read; its shifts are logical, and torch's are arithmetic.
-def dropout_mask(seeds: Tensor, places: Tensor, site: int, width: int, p: float, like: Tensor) -> Tensor:
-  feature = torch.arange(width, dtype=4, device=ops.prim.device(like)) * 40503
-  z = (seeds + places * 2654435761).view(-1, 1) + feature.view(1, -1) + site * 7046029254386353131
-  z = torch.bitwise_xor(z, torch.bitwise_and(torch.bitwise_right_shift(z, 30), 17179869183)) * -4658895280553007687
-  z = torch.bitwise_xor(z, torch.bitwise_and(torch.bitwise_right_shift(z, 27), 137438953471)) * -7723592293110705685
-  z = torch.bitwise_and(torch.bitwise_right_shift(z, 20), 16777215)
-  keep = torch.ge(z, int(p * 16777216.0))
-  return keep.to(ops.prim.dtype(like)) * (1.0 / (1.0 - p))
-
-# A(x) of adapters that stand one above the other in A, rank rows each, every one behind a mask of its own.
-def dropped(x: Tensor, A: Tensor, site: int, seeds: Tensor, places: Tensor, p: float, rank: int) -> Tensor:
-  sizes = annotate(List[int], [])
-  for k in range(A.size(0) // rank):
-    sizes.append(rank)
-  parts = torch.split_with_sizes(A, sizes)
-  low = annotate(List[Tensor], [])
-  for k in range(len(parts)):
-    mask = __torch__.dropout_mask(seeds, places, 4 * site + k, x.size(1), p, x)
-    low.append(torch.linear(x * mask, parts[k]))
-  return torch.cat(low, 1)
-
-# Linear layer with its LoRA: y + B(A(x)), dropout on the way into A. x [T, in]. Without B, A is the merged weight.
-def lora(x: Tensor, weight: Tensor, bias: Tensor, a: List[Tensor], at: int, seeds: Tensor, places: Tensor, p: float, rank: int) -> Tensor:
-  adapted = False
-  merged = False
-  if len(a) > 1:
-    adapted = a[at].size(0) > 0
-    merged = a[at + 1].size(0) == 0
-  if adapted:
-    if merged:
-      y = __torch__.affine(x, a[at], bias)
-    else:
-      y = __torch__.affine(x, weight, bias)
-      if p > 0.0:
-        low = __torch__.dropped(x, a[at], at, seeds, places, p, rank)
-      else:
-        low = torch.linear(x, a[at])
-      # In place: no copy of y, and nobody needs what it was.
-      y = torch.addmm_(y, low, a[at + 1].t())
-  else:
-    y = __torch__.affine(x, weight, bias)
-  return y
 
 # Reorders the rows of a stacked q, k, v weight [(H + 2 KV)*hd, .] or bias so that the two values that a rotary angle turns stand side
 # by side in q and k (in checkpoints they are hd/2 apart). Scores do not change: q and k are reordered alike.
@@ -121,7 +79,7 @@ def attend(qkv: Tensor, groups: List[int]) -> Tensor:
 # [n], dropout seed of each token's row [T], place of each token in its row [T], image tokens [m], their rows among
 # the features [m], features]. trace: every layer's output is appended to it if it is
 # not empty.
-def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p: float, rank: int, trace: List[Tensor]) -> Tensor:
+def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], trace: List[Tensor]) -> Tensor:
   seeds = layout[3]
   places = layout[4]
   groups = annotate(List[int], [])
@@ -131,8 +89,8 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
   turns = __torch__.turns(w, layout[0])
   for i in range(@LAYERS@):
     at = __torch__.decoder_layer(i)
-    la = 8 * i
-    qkv = __torch__.lora(__torch__.rms_norm(x), w[at + @W_QKV@], w[at + @W_QKV_BIAS@], a, la, seeds, places, p, rank)
+    pair = __torch__.adapter_layer(i)
+    qkv = __torch__.lora(__torch__.rms_norm(x), w[at + @W_QKV@], w[at + @W_QKV_BIAS@], a, pair + @A_QKV@, seeds, places)
     qkv = __torch__.heads(qkv, w, at)
     y = __torch__.attend(__torch__.rope(qkv, turns), groups).to(ops.prim.dtype(x))
     if i == @LAYERS@ - 1:
@@ -141,9 +99,9 @@ def decoder(x: Tensor, w: List[Tensor], a: List[Tensor], layout: List[Tensor], p
         y = torch.index_select(y, 0, layout[2])
         seeds = torch.index_select(seeds, 0, layout[2])
         places = torch.index_select(places, 0, layout[2])
-    x = x + __torch__.lora(y, w[at + @W_OUT@], w[at + @W_OUT_BIAS@], a, la + 2, seeds, places, p, rank)
-    gate, up = torch.chunk(__torch__.lora(__torch__.rms_norm(x), w[at + @W_INNER@], w[at + @W_INNER_BIAS@], a, la + 4, seeds, places, p, rank), 2, -1)
-    x = x + __torch__.lora(__torch__.@TEXT_ACT@(gate) * up, w[at + @W_DOWN@], w[at + @W_DOWN_BIAS@], a, la + 6, seeds, places, p, rank)
+    x = x + __torch__.lora(y, w[at + @W_OUT@], w[at + @W_OUT_BIAS@], a, pair + @A_OUT@, seeds, places)
+    gate, up = torch.chunk(__torch__.lora(__torch__.rms_norm(x), w[at + @W_INNER@], w[at + @W_INNER_BIAS@], a, pair + @A_INNER@, seeds, places), 2, -1)
+    x = x + __torch__.lora(__torch__.@TEXT_ACT@(gate) * up, w[at + @W_DOWN@], w[at + @W_DOWN_BIAS@], a, pair + @A_DOWN@, seeds, places)
     if len(trace) > 0:
       trace.append(__torch__.wide(x))
     if i < @DEEPSTACK@:
@@ -164,6 +122,10 @@ def splice(w: List[Tensor], a: List[Tensor], ids: Tensor, image: Tensor, feature
   if soft.size(0) > 0:
     x = torch.index_copy(x, 0, soft, torch.index_select(a[len(a) - 1], 0, soft_rows))
   return x
+
+def unit_length(x: Tensor) -> Tensor:
+  y = __torch__.wide(x)
+  return y / torch.clamp_min(torch.linalg_vector_norm(y, 2, [-1], True), 1e-12)
 
 # Decoder weights as the passes use them, from those of a checkpoint.
 def prepare(w: List[Tensor]) -> List[Tensor]:
@@ -188,11 +150,30 @@ def prepare(w: List[Tensor]) -> List[Tensor]:
   def prepare(self: __torch__.Lvlm, w: List[Tensor]) -> List[Tensor]:
     return __torch__.prepare(w)
 
+  # One unit of rows. rows = [ids [T], image tokens [n], soft tokens [m], soft rows [m], then into the k tokens kept to the end:
+  # read-outs [e] and next-token positions [t], next-token targets [t], feature rows [n], positions [T], groups of equal rows [g, 2] in the
+  # host's memory, kept tokens [k], dropout seeds [T], places in rows [T]].
+  # Returns embeddings [e, d] of unit length, the summed next-token cross entropy, and how many of the t targets were ranked first.
+  def unit(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, a: List[Tensor], w: List[Tensor]) -> List[Tensor]:
+    x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
+    none = annotate(List[Tensor], [])
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12], rows[1], rows[7], features], none)
+    x = __torch__.rms_norm(x) * w[@W_NORM@]
+    e = __torch__.unit_length(torch.index_select(x, 0, rows[4]))
+    if rows[5].size(0) > 0:
+      logits = __torch__.wide(torch.linear(torch.index_select(x, 0, rows[5]), w[@W_HEAD@]))
+      loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
+      hits = torch.sum(torch.eq(torch.argmax(logits, -1), rows[6]))
+    else:
+      loss = torch.sum(__torch__.wide(x[:0]))
+      hits = torch.sum(rows[6])
+    return [e, loss, hits]
+
   # Every intermediate of the decoder: inputs, layers 1..n, final norm, logits, all [B, L, .]. Rows padded to one length.
   def trace_decoder(self: __torch__.Lvlm, rows: List[Tensor], features: Tensor, a: List[Tensor], w: List[Tensor]) -> List[Tensor]:
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
     states = [__torch__.wide(x)]
-    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[12], rows[11], rows[12], rows[1], rows[7], features], 0.0, 1, states)
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[12], rows[11], rows[12], rows[1], rows[7], features], states)
     x = __torch__.rms_norm(x) * w[@W_NORM@]
     states.append(__torch__.wide(x))
     states.append(__torch__.wide(torch.linear(x, w[@W_HEAD@])))
@@ -203,4 +184,4 @@ def prepare(w: List[Tensor]) -> List[Tensor]:
 
   # Rows of the embedding table. ids [n] -> [n, d].
   def lookup(self: __torch__.Lvlm, ids: Tensor, w: List[Tensor]) -> Tensor:
-    return __torch__.wide(torch.embedding(w[0], ids))
+    return __torch__.wide(torch.embedding(w[@W_EMBEDDINGS@], ids))

@@ -4,11 +4,11 @@
 
   # Weights as they are used: cast, and what shares an input stacked by rows. Always a copy: what comes from Java may lie in a
   # buffer that is freed with its Java object.
-  def cast(self: __torch__.Lvlm, dtype: Tensor, parts: List[Tensor]) -> Tensor:
+  def cast(self: __torch__.Lvlm, parts: List[Tensor]) -> Tensor:
     x = parts[0]
     if len(parts) > 1:
       x = torch.cat(parts, 0)
-    return x.to(int(dtype), False, True).contiguous()
+    return x.to(@DTYPE@, False, True).contiguous()
 
   # Rows of x [n, d], with one more after them, gathered: indices [m * taps]; weights [m, taps], or [0, 1] where there is one tap of weight 1.
   def gather(self: __torch__.Lvlm, x: Tensor, last: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

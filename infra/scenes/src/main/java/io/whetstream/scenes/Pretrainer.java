@@ -1,4 +1,4 @@
-package io.whetstream.model.lvlm;
+package io.whetstream.scenes;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
@@ -10,13 +10,21 @@ import ai.djl.pytorch.jni.JniUtils;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.lvlm.Lvlm;
+import io.whetstream.model.lvlm.LvlmOptions;
+import io.whetstream.model.lvlm.Precision;
+import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.lvlm.Script;
+import io.whetstream.model.lvlm.ScriptPart;
+import io.whetstream.model.lvlm.WholeLayout;
+import io.whetstream.model.train.TrainingConfig.Optimizer;
+import io.whetstream.model.train.TrainingConfig.Schedule;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.SortedMap;
 import java.util.SplittableRandom;
-import java.util.TreeMap;
 
 /**
  * Trains all weights of a small model from scratch with next-token losses only: how the demo's base
@@ -26,17 +34,15 @@ public final class Pretrainer implements AutoCloseable {
   /** Rows of one forward pass may differ in length by this factor. */
   private static final double LONGEST_TO_SHORTEST = 1.3;
 
-  /** What is no weight among the decoder's. */
-  private static final List<String> ROTARY = List.of("cos", "sin");
+  private static final Optimizer OPTIMIZER =
+      new Optimizer(1, 0.9, 0.98, 1e-8, 0, 1, 0, Schedule.CONSTANT, 0);
 
   private final Lvlm model;
-  private final List<WeightSlot> slots = new ArrayList<>();
+  private final WholeLayout layout;
+  private final Script script;
   private final NDArray flat;
   private final NDArray firstMoment;
   private final NDArray secondMoment;
-  private final NDArray shapes;
-  private final NDArray scalars;
-  private final int size;
   private long stepNumber;
 
   /**
@@ -58,63 +64,32 @@ public final class Pretrainer implements AutoCloseable {
 
   /** A model with random weights; the same seed gives the same weights. */
   public Pretrainer(ModelConfig config, long seed, int threads) {
+    layout = new WholeLayout(config);
+    float[] all = layout.flat((name, shape) -> initial(name, shape, config, seed));
     model =
-        new Lvlm(
-            config,
-            "pretraining",
-            part -> initial(part, config, seed),
-            new LvlmOptions(Precision.FP32, "cpu", threads));
+        Lvlm.of(
+            config, layout, all, "pretraining", new LvlmOptions(Precision.FP32, "cpu", threads));
+    script =
+        model.script(
+            List.of(
+                ScriptPart.of(Pretrainer.class, "pretraining", layout.constants()),
+                OPTIMIZER.script()));
     NDManager manager = model.manager();
-    List<Long> dims = new ArrayList<>();
-    List<float[]> values = new ArrayList<>();
-    List<WeightSlot> vision = WeightSlot.vision(config.architecture()).slots();
-    WeightList decoder = WeightSlot.decoder(config.architecture());
-    slots.addAll(vision);
-    for (WeightSlot slot : decoder.slots()) {
-      if (!ROTARY.contains(slot.place()) && slot.sameAs() < 0) {
-        slots.add(slot);
-      }
-    }
-    int total = 0;
-    for (WeightSlot slot : slots) {
-      long rows = 0;
-      long columns = 0;
-      for (WeightSlot.Part part : slot.parts()) {
-        boolean vector = part.shape().length == 1;
-        rows = vector ? 1 : rows + part.shape()[0];
-        columns = vector ? columns + part.shape()[0] : part.shape()[1];
-        float[] initial = part.fixed() != null ? part.fixed() : initial(part, config, seed);
-        values.add(initial);
-        total += initial.length;
-      }
-      dims.add(rows);
-      dims.add(columns);
-    }
-    size = total;
-    float[] all = new float[size];
-    int at = 0;
-    for (float[] part : values) {
-      System.arraycopy(part, 0, all, at, part.length);
-      at += part.length;
-    }
-    flat = manager.create(all, new Shape(size));
+    Shape shape = new Shape(layout.size());
+    flat = manager.create(all, shape);
     flat.setRequiresGradient(true);
-    firstMoment = manager.zeros(new Shape(size));
-    secondMoment = manager.zeros(new Shape(size));
-    shapes =
-        manager.create(
-            dims.stream().mapToLong(Long::longValue).toArray(), new Shape(dims.size() / 2, 2));
-    scalars = manager.create(new float[] {(float) vision.size(), config.tiedEmbeddings() ? 1 : 0});
+    firstMoment = manager.zeros(shape);
+    secondMoment = manager.zeros(shape);
   }
 
   /** Normal values: 1/sqrt(in) for products, 0.3 for image positions, 0.05 for embeddings. */
-  private static float[] initial(WeightSlot.Part part, ModelConfig config, long seed) {
-    float[] values = new float[part.size()];
-    String name = part.name();
+  private static float[] initial(String name, long[] shape, ModelConfig config, long seed) {
+    float[] values =
+        new float[Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact))];
     if (name.endsWith("bias")) {
       return values;
     }
-    if (part.shape().length == 1) {
+    if (shape.length == 1) {
       Arrays.fill(values, 1f);
       return values;
     }
@@ -124,7 +99,7 @@ public final class Pretrainer implements AutoCloseable {
     } else if (name.endsWith("embed_tokens.weight") || name.endsWith("class_embedding")) {
       deviation = 0.05;
     } else {
-      deviation = 1 / Math.sqrt((double) part.shape()[1]);
+      deviation = 1 / Math.sqrt((double) shape[1]);
       if (name.endsWith("o_proj.weight")
           || name.endsWith("down_proj.weight")
           || name.endsWith("out_proj.weight")
@@ -141,7 +116,7 @@ public final class Pretrainer implements AutoCloseable {
 
   /** Number of trained values. */
   public int size() {
-    return size;
+    return layout.size();
   }
 
   /** One AdamW step (betas 0.9, 0.98, gradients clipped to norm 1) on these examples. */
@@ -173,33 +148,22 @@ public final class Pretrainer implements AutoCloseable {
             List<Integer> unit = order.subList(begin, end);
             begin = end;
             JniUtils.setGradMode(true);
-            NDList output = model.call("pretrain", arguments(step, unit, rows, images));
+            NDList output = script.call("pretrain", arguments(step, unit, rows, images));
             NDArray share = step.create(new float[] {1f / targets}, new Shape());
             JniUtils.backward((PtNDArray) output.get(0), (PtNDArray) share, false, false);
             JniUtils.setGradMode(false);
             loss += output.get(0).getFloat();
             hits += output.get(1).toType(DataType.INT64, false).getLong();
           }
-          double[] hyper = {
+          double[] now = {
             learningRate,
-            0.9,
-            0.98,
-            1e-8,
-            0,
-            1,
-            1 - Math.pow(0.9, stepNumber + 1.0),
-            1 - Math.pow(0.98, stepNumber + 1.0),
-            0,
-            1
+            1 - Math.pow(OPTIMIZER.beta1(), stepNumber + 1.0),
+            1 - Math.pow(OPTIMIZER.beta2(), stepNumber + 1.0)
           };
-          double norm =
-              model
-                  .call(
-                      "adamw",
-                      new NDList(
-                          flat.getGradient(), flat, firstMoment, secondMoment, step.create(hyper)))
-                  .head()
-                  .getFloat();
+          NDList arguments =
+              new NDList(
+                  flat.getGradient(), flat, firstMoment, secondMoment, step.create(now));
+          double norm = script.call("adamw", arguments).head().getFloat();
           stepNumber++;
           return new Report(stepNumber, loss / targets, hits / targets, norm);
         });
@@ -218,28 +182,8 @@ public final class Pretrainer implements AutoCloseable {
       }
       unitRows.add(new Row(row.ids(), own, null, false, -1, row.targets(), 0));
     }
-    int edge = model.config().vision().imageSize();
-    // Features are made within the call, image by image: they have a gradient.
-    int[] counts = ImageFeatures.counts(unitImages);
-    int[] begins = new int[counts.length];
-    for (int i = 1; i < begins.length; i++) {
-      begins[i] = begins[i - 1] + counts[i - 1];
-    }
-    ImageFeatures features = new ImageFeatures(null, begins, counts, List.of());
-    NDList arguments = model.rowArrays(step, unitRows, features, 0, false);
-    arguments.add(
-        unitImages.isEmpty()
-            ? step.create(new float[0], new Shape(0, 3, edge, edge))
-            : model.pixels(step, unitImages));
+    NDList arguments = model.inputs(step, unitRows, unitImages);
     arguments.add(flat);
-    arguments.add(shapes);
-    arguments.add(scalars);
-    // Weight arrays carry the name of their list; these two are arguments of another name here.
-    for (String place : ROTARY) {
-      NDArray angles = model.decoderWeight(place).duplicate();
-      angles.setName("rotary[]");
-      arguments.add(angles);
-    }
     return arguments;
   }
 
@@ -262,32 +206,7 @@ public final class Pretrainer implements AutoCloseable {
 
   /** All weights by their names in a Hugging Face checkpoint. */
   public SortedMap<String, FloatTensor> weights() {
-    float[] all = model.step(step -> flat.toFloatArray());
-    SortedMap<String, FloatTensor> weights = new TreeMap<>();
-    int at = 0;
-    for (WeightSlot slot : slots) {
-      for (WeightSlot.Part part : slot.parts()) {
-        int end = at + part.size();
-        if (part.fixed() == null) {
-          weights.put(
-              part.name(), new FloatTensor(hubShape(part), Arrays.copyOfRange(all, at, end)));
-        }
-        at = end;
-      }
-    }
-    return weights;
-  }
-
-  /** Shapes as Hugging Face stores them: the patch embedding is a convolution kernel there. */
-  private long[] hubShape(WeightSlot.Part part) {
-    if (part.name().endsWith("patch_embedding.weight")) {
-      long patch = model.config().vision().patchSize();
-      return new long[] {part.shape()[0], 3, patch, patch};
-    }
-    if (part.name().endsWith("class_embedding")) {
-      return new long[] {part.shape()[1]};
-    }
-    return part.shape();
+    return layout.tensors(model.step(step -> flat.toFloatArray()));
   }
 
   @Override

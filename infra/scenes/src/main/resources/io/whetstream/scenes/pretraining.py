@@ -2,23 +2,23 @@
 
 # methods
 
-  # All weights in one vector, for pretraining. shapes [n, 2]: rows and columns of each part (1 row: a vector), vision first.
-  # Next-token loss only; scalars = [number of vision parts, 1 if the head is the embedding table]. Returns [summed loss, hits].
-  def pretrain(self: __torch__.Lvlm, rows: List[Tensor], pixels: Tensor, flat: Tensor, shapes: Tensor, scalars: Tensor, rotary: List[Tensor]) -> List[Tensor]:
+  # Next-token loss only. How the flat vector is cut says Java (WholeLayout): the tower's and connector's weights, then the decoder's, a
+  # vector as one row. Returns [summed loss, hits].
+  def pretrain(self: __torch__.Lvlm, rows: List[Tensor], pixels: Tensor, rotary: List[Tensor], flat: Tensor) -> List[Tensor]:
     v = annotate(List[Tensor], [])
     w = annotate(List[Tensor], [])
-    vision_parts = int(scalars[0])
-    pieces = __torch__.pieces(flat, shapes)
-    for i in range(shapes.size(0)):
+    pieces = torch.split_with_sizes(flat, @ALL_SIZES@)
+    shapes = @ALL_SHAPES@
+    for i in range(len(pieces)):
       part = pieces[i]
-      if int(shapes[i][0]) != 1:
-        part = part.view(int(shapes[i][0]), int(shapes[i][1]))
-      if i < vision_parts:
+      if shapes[2 * i] != 1:
+        part = part.view(shapes[2 * i], shapes[2 * i + 1])
+      if i < @ALL_VISION@:
         v.append(part)
       else:
         w.append(part)
         if len(w) == @W_HEAD@:
-          if int(scalars[1]) == 1:
+          if @ALL_TIED@:
             w.append(w[@W_EMBEDDINGS@])
         if len(w) == @W_COS@:
           w.append(rotary[0])
@@ -32,7 +32,7 @@
     else:
       features = w[@W_EMBEDDINGS@][:0]
     x = __torch__.splice(w, a, rows[0], rows[1], features, rows[7], rows[2], rows[3])
-    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12], rows[1], rows[7], features], 0.0, 1, none)
+    x = __torch__.decoder(x, w, a, [rows[8], rows[9], rows[10], rows[11], rows[12], rows[1], rows[7], features], none)
     h = __torch__.rms_norm(torch.index_select(x, 0, rows[5])) * w[@W_NORM@]
     logits = torch.linear(h, w[@W_HEAD@])
     loss = torch.cross_entropy_loss(logits, rows[6], None, 2)
