@@ -14,10 +14,10 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * A TorchScript module in native memory, which lives as long as its model. Weights are arguments of
- * its methods. Threads: as of {@link Lvlm}.
+ * A TorchScript module in native memory, which is freed with its model if not before. Weights are
+ * arguments of its methods. Threads: as of {@link Lvlm}.
  */
-public final class Script {
+public final class Script implements AutoCloseable {
   private final PtNDManager manager;
   private final PtSymbolBlock block;
   private final Map<String, NDArray> methods = new HashMap<>();
@@ -29,7 +29,6 @@ public final class Script {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    manager.attachInternal("script " + System.identityHashCode(this), block);
   }
 
   /** Calls a method; lists are arrays with equal names that end in {@code []}. */
@@ -47,5 +46,11 @@ public final class Script {
     all.addAll(arguments);
     all.add(name);
     return IValueUtils.forward(block, all, true);
+  }
+
+  @Override
+  public void close() {
+    methods.values().forEach(NDArray::close);
+    block.close();
   }
 }

@@ -420,6 +420,7 @@ final class StepEngine implements AutoCloseable {
 
   @Override
   public void close() {
+    script.close();
     for (NDArray array : List.of(flat, firstMoment, secondMoment)) {
       NDScope.unregister(array);
       array.close();

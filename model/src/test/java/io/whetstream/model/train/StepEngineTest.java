@@ -279,7 +279,7 @@ class StepEngineTest {
     double sum = 0;
     for (int i = 0; i < PAIRS; i++) {
       double positive = fixed[i * PAIRS + i];
-      double margin = (float) o.falseNegativeMargin();
+      double margin = o.falseNegativeMargin();
       double bound =
           switch (o.falseNegatives()) {
             case KEEP -> Double.POSITIVE_INFINITY;
