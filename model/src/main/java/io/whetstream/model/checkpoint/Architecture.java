@@ -290,7 +290,8 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
    * @param activation between two of them, or null
    * @param square patches along a side of the square that becomes one feature
    * @param tokens features of one input of the tower
-   * @param lineEnd a vector behind each line of features, where pictures are packed; null elsewhere
+   * @param packing what becomes of the features of a picture's pieces, or null: they stand one
+   *     behind another
    * @param norm of what it reads, by patches or by squares of them as its width says, or null
    * @param deepstack connectors of earlier layers of the tower: feature k is added to the output of
    *     the decoder's layer k
@@ -301,7 +302,7 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
       Activation activation,
       int square,
       int tokens,
-      Table lineEnd,
+      Packing packing,
       Norm norm,
       List<Connector> deepstack) {
     public Connector {
@@ -316,17 +317,30 @@ public record Architecture(Tower tower, Connector connector, Decoder decoder) {
         Activation activation,
         int square,
         int tokens,
-        Table lineEnd) {
-      this(kind, layers, activation, square, tokens, lineEnd, null, List.of());
+        Packing packing) {
+      this(kind, layers, activation, square, tokens, packing, null, List.of());
     }
 
     List<Module> modules() {
       List<Module> all = new ArrayList<>(layers);
-      Stream.of(lineEnd, norm).filter(m -> m != null).forEach(all::add);
+      if (packing != null) {
+        all.add(packing.lineEnd());
+      }
+      if (norm != null) {
+        all.add(norm);
+      }
       deepstack.forEach(connector -> all.addAll(connector.modules()));
       return all;
     }
   }
+
+  /**
+   * Features of a picture's squares as one grid (LLaVA-NeXT): the whole picture's come first.
+   *
+   * @param lineEnd a vector behind each line of the grid
+   * @param maxSquares a grid is reduced where it is larger than that of this many squares; 0: never
+   */
+  public record Packing(Table lineEnd, int maxSquares) {}
 
   /**
    * The angles of rotary positions.

@@ -82,6 +82,14 @@ final class Idefics3Family implements ModelFamily {
         DecoderModules.of(config.text(), config.tiedEmbeddings()));
   }
 
+  /** Crop by crop with its place, a line end after each row, then the whole picture. */
+  @Override
+  public ImageMarkup markup() {
+    String fake = "<fake_token_around_image>";
+    return new ImageMarkup(
+        fake + "<row_%d_col_%d>", "\n", "\n", fake + "<global-img>", fake);
+  }
+
   @Override
   public String canonical(String name) {
     return TensorNames.renamed(

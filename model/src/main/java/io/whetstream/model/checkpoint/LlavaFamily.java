@@ -126,7 +126,11 @@ class LlavaFamily implements ModelFamily {
             Activation.of(config.projectorActivation()),
             1,
             config.imageTokens(),
-            config.canvases() == null ? null : new Architecture.Table("image_newline", 0, width)),
+            config.canvases() == null
+                ? null
+                : new Architecture.Packing(
+                    new Architecture.Table("image_newline", 0, width),
+                    config.canvases().maxSquares())),
         DecoderModules.of(config.text(), config.tiedEmbeddings()));
   }
 

@@ -83,6 +83,11 @@ public record ModelConfig(
     return ModelFamily.of(this).network(this);
   }
 
+  /** What stands in a text for a picture. */
+  public ImageMarkup markup() {
+    return ModelFamily.of(this).markup();
+  }
+
   /** Encoder layers that are run: later ones do not reach the projector. */
   public int visionLayersUsed() {
     return visionFeatureLayer >= 0 ? visionFeatureLayer : vision.layers() + 1 + visionFeatureLayer;

@@ -38,6 +38,11 @@ interface ModelFamily {
     throw new BadInputException("models of family " + modelType() + " cannot be run");
   }
 
+  /** What stands in a text for a picture. */
+  default ImageMarkup markup() {
+    return ImageMarkup.PLAIN;
+  }
+
   /** The canonical name of a tensor, whichever of the family's layouts its file has. */
   String canonical(String name);
 

@@ -58,6 +58,11 @@ abstract class QwenVlFamily implements ModelFamily {
   }
 
   @Override
+  public ImageMarkup markup() {
+    return ImageMarkup.between("<|vision_start|>", "<|vision_end|>");
+  }
+
+  @Override
   public String canonical(String name) {
     String outer =
         TensorNames.renamed(

@@ -1,5 +1,7 @@
 package io.whetstream.model.image;
 
+import io.whetstream.model.BadInputException;
+
 /**
  * The shape of a processed picture: all that decides how a model computes it and how many positions
  * of a row it takes. Pictures of equal geometry go through the vision tower in one call.
@@ -43,6 +45,25 @@ public record ImageGeometry(
   /** A picture that is one input as a whole. */
   public static ImageGeometry whole(int height, int width, int tokens) {
     return new ImageGeometry(1, height, width, 0, 0, 0, 0, tokens);
+  }
+
+  /**
+   * Refuses a picture for a model of square inputs of another size.
+   *
+   * @param side in pixels; 0 where a model takes any size
+   */
+  public void requireSide(int side) {
+    if (side > 0 && (height != side || width != side)) {
+      throw new BadInputException(
+          "an image has "
+              + height
+              + " x "
+              + width
+              + " pixels; this model takes "
+              + side
+              + " x "
+              + side);
+    }
   }
 
   /** Pixel values of the picture: {@code inputs * 3 * height * width}. */

@@ -1,5 +1,6 @@
 package io.whetstream.model.image;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -22,6 +23,20 @@ public record ModelImage(ImageGeometry geometry, float[] pixels) {
   /** Image tokens that stand for the picture in a row. */
   public int tokens() {
     return geometry.tokens();
+  }
+
+  /**
+   * One of its inputs as a picture of its own.
+   *
+   * @param tokens that stand for it
+   */
+  public ModelImage input(int which, int tokens) {
+    if (geometry.inputs() == 1) {
+      return this;
+    }
+    ImageGeometry one = ImageGeometry.whole(geometry.height(), geometry.width(), tokens);
+    int from = which * one.values();
+    return new ModelImage(one, Arrays.copyOfRange(pixels, from, from + one.values()));
   }
 
   /**

@@ -1,6 +1,6 @@
 package io.whetstream.model.lvlm;
 
-import io.whetstream.model.checkpoint.ModelConfig;
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.image.AnyResolution;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.Size;
@@ -21,19 +21,23 @@ public final class FeaturePacking {
   private float[] weights = new float[0];
   private int count;
 
-  private FeaturePacking(ModelConfig config, ImageGeometry picture) {
+  private FeaturePacking(Architecture architecture, ImageGeometry picture) {
     this.picture = picture;
-    features = config.imageTokens();
-    side = config.vision().imageSize() / config.vision().patchSize();
+    features = architecture.connector().tokens();
+    side = picture.height() / architecture.tower().patchSize();
     lineEnd = picture.inputs() * features;
   }
 
   /**
    * The rows of a picture's packed features, as sums of rows of its squares' features [inputs *
-   * imageTokens, d], square by square, followed by the one row that ends a line.
+   * tokens, d], square by square, followed by the one row that ends a line; null where the model
+   * packs nothing.
    */
-  public static Gathering of(ModelConfig config, ImageGeometry picture) {
-    return new FeaturePacking(config, picture).pack(config.canvases().maxSquares());
+  public static Gathering of(Architecture architecture, ImageGeometry picture) {
+    Architecture.Packing packing = architecture.connector().packing();
+    return packing == null
+        ? null
+        : new FeaturePacking(architecture, picture).pack(packing.maxSquares());
   }
 
   private Gathering pack(int maxSquares) {

@@ -344,12 +344,12 @@ public final class Lvlm implements AutoCloseable {
 
   /** What a row holds of the projected features of images of one geometry. */
   private NDArray packed(NDManager step, NDArray projected, List<ModelImage> alike) {
-    if (config.canvases() == null) {
+    ImageGeometry geometry = alike.get(0).geometry();
+    Gathering gathering = FeaturePacking.of(architecture, geometry);
+    if (gathering == null) {
       return projected;
     }
-    ImageGeometry geometry = alike.get(0).geometry();
-    Gathering gathering = FeaturePacking.of(config, geometry);
-    int own = geometry.inputs() * config.imageTokens();
+    int own = geometry.inputs() * architecture.connector().tokens();
     int[] one = gathering.indices();
     long[] indices = new long[alike.size() * one.length];
     for (int i = 0; i < indices.length; i++) {
@@ -376,18 +376,7 @@ public final class Lvlm implements AutoCloseable {
   /** Pixels of images of one geometry: [images * inputs, 3, height, width]. */
   NDArray pixels(NDManager step, List<ModelImage> alike) {
     ImageGeometry geometry = alike.get(0).geometry();
-    int side = config.vision().imageSize();
-    if (side > 0 && (geometry.height() != side || geometry.width() != side)) {
-      throw new BadInputException(
-          "an image has "
-              + geometry.height()
-              + " x "
-              + geometry.width()
-              + " pixels where the model takes "
-              + side
-              + " x "
-              + side);
-    }
+    geometry.requireSide(architecture.tower().imageSize());
     FloatBuffer buffer = FloatBuffer.allocate(Math.multiplyExact(alike.size(), geometry.values()));
     alike.forEach(image -> buffer.put(image.pixels()));
     long inputs = (long) alike.size() * geometry.inputs();
@@ -530,7 +519,8 @@ public final class Lvlm implements AutoCloseable {
     named.put("projected", projected);
     named.put("vision.pixel_shuffled", states.get(layers + 3));
     named.put(
-        "image_features", packed(step, projected.reshape(-1, config.text().hiddenSize()), alike));
+        "image_features",
+        packed(step, projected.reshape(-1, architecture.featureWidth()), alike));
     return named;
   }
 

@@ -240,7 +240,7 @@ public final class SequenceBuilder {
   private long[] imageSlot(ImageGeometry picture) {
     long image = config.imageTokenId();
     String token = tokenizer.decode(new long[] {image}, false);
-    String markup = ImageMarkup.of(config, picture, token);
+    String markup = config.markup().of(picture.rows(), picture.columns(), token);
     long[] ids = markup.equals(token) ? new long[] {image} : tokenizer.encodePrompt(markup);
     long places = Arrays.stream(ids).filter(id -> id == image).count();
     if (places == 0 || picture.tokens() % places != 0) {

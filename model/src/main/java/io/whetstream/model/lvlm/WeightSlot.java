@@ -246,9 +246,11 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
 
   /** The vector that ends a line of features; none where pictures are not packed. */
   static WeightList lineEnd(Architecture architecture) {
-    Table lineEnd = architecture.connector().lineEnd();
-    List<WeightSlot> slots =
-        lineEnd == null ? List.of() : List.of(tensor("line_end", lineEnd.name(), lineEnd.width()));
+    List<WeightSlot> slots = new ArrayList<>();
+    if (architecture.connector().packing() != null) {
+      Table lineEnd = architecture.connector().packing().lineEnd();
+      slots.add(tensor("line_end", lineEnd.name(), lineEnd.width()));
+    }
     return new WeightList("E", slots, List.of(), List.of());
   }
 

@@ -7,6 +7,8 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.NativeWork;
+import io.whetstream.model.checkpoint.Architecture;
+import io.whetstream.model.checkpoint.Architecture.Tower;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.DynamicVision;
 import io.whetstream.model.checkpoint.ModelConfig;
@@ -48,6 +50,7 @@ final class Engine {
   private static final Map<Key, Engine> OPEN = new HashMap<>();
 
   private final ModelConfig config;
+  private final Architecture architecture;
   private final boolean int8;
   private final OrtEnvironment environment;
   private final OrtSession vision;
@@ -75,7 +78,9 @@ final class Engine {
 
   private Engine(Key key, Checkpoint checkpoint, ScorerOptions options) {
     config = checkpoint.config();
-    lineEnd = config.canvases() == null ? null : checkpoint.floats("image_newline");
+    architecture = config.architecture();
+    Architecture.Packing packing = architecture.connector().packing();
+    lineEnd = packing == null ? null : checkpoint.floats(packing.lineEnd().name());
     int8 = options.int8();
     environment = OnnxRuntime.environment();
     OnnxExporter exporter = new OnnxExporter(checkpoint, options.int8());
@@ -94,7 +99,7 @@ final class Engine {
       textSide = OnnxTensor.createTensor(environment, longs(1).put(0, 1), new long[] {1});
       noFeatures =
           OnnxTensor.createTensor(
-              environment, floats(0), new long[] {0, config.architecture().featureWidth()});
+              environment, floats(0), new long[] {0, architecture.featureWidth()});
     } catch (OrtException e) {
       throw new BadInputException(
           checkpoint.directory() + ": ONNX Runtime cannot load the model: " + e.getMessage(), e);
@@ -173,6 +178,10 @@ final class Engine {
     return config;
   }
 
+  Architecture architecture() {
+    return architecture;
+  }
+
   boolean int8() {
     return int8;
   }
@@ -235,7 +244,7 @@ final class Engine {
     /** Pooled features of images of one geometry: [images.size(), width]. */
     @SuppressWarnings("try") // Results are in place; they are only closed.
     FloatBuffer pool(List<ModelImage> alike) throws OrtException {
-      int width = config.vision().hiddenSize();
+      int width = architecture.tower().width();
       output = fitting(output, Math.multiplyExact(alike.size(), width));
       try (Inputs images = inputs(alike.stream().map(this::whole).toList());
           OnnxTensor pooled =
@@ -272,14 +281,14 @@ final class Engine {
 
     private boolean alike(List<ModelImage> images) {
       ImageGeometry first = images.get(0).geometry();
-      return config.canvases() == null
+      return architecture.connector().packing() == null
           && images.size() <= atOnce(first)
           && images.stream().allMatch(image -> image.geometry().equals(first));
     }
 
     /** Features of images of any geometries in the images' order: [tokens, d]. */
     private OnnxTensor features(List<ModelImage> images) throws OrtException {
-      int width = config.architecture().featureWidth();
+      int width = architecture.featureWidth();
       Map<ImageGeometry, List<Integer>> geometries = new LinkedHashMap<>();
       int[] begins = new int[images.size()];
       int tokens = 0;
@@ -292,8 +301,7 @@ final class Engine {
       for (Map.Entry<ImageGeometry, List<Integer>> entry : geometries.entrySet()) {
         List<Integer> indices = entry.getValue();
         int atOnce = atOnce(entry.getKey());
-        Gathering packing =
-            config.canvases() == null ? null : FeaturePacking.of(config, entry.getKey());
+        Gathering packing = FeaturePacking.of(architecture, entry.getKey());
         for (int from = 0; from < indices.size(); from += atOnce) {
           List<Integer> some = indices.subList(from, Math.min(from + atOnce, indices.size()));
           int size = entry.getKey().tokens() * width;
@@ -306,7 +314,7 @@ final class Engine {
               if (packing == null) {
                 features.put(begin, computed, i * size, size);
               } else {
-                int own = entry.getKey().inputs() * config.imageTokens() * width;
+                int own = entry.getKey().inputs() * architecture.connector().tokens() * width;
                 packing.into(
                     computed.slice(i * own, own), lineEnd, width, features.slice(begin, size));
               }
@@ -319,23 +327,19 @@ final class Engine {
 
     /** The whole picture alone, of one that was cut: the first input, or Idefics3's last. */
     private ModelImage whole(ModelImage image) {
-      ImageGeometry geometry = image.geometry();
-      if (geometry.inputs() == 1) {
-        return image;
-      }
-      ImageGeometry one =
-          ImageGeometry.whole(geometry.height(), geometry.width(), config.imageTokens());
-      int from = config.canvases() == null ? (geometry.inputs() - 1) * one.values() : 0;
-      return new ModelImage(one, Arrays.copyOfRange(image.pixels(), from, from + one.values()));
+      boolean first = architecture.connector().packing() != null;
+      int which = first ? 0 : image.geometry().inputs() - 1;
+      return image.input(which, architecture.connector().tokens());
     }
 
     /** Positions of the rows filled in, [3, count, length]; null where tokens just count. */
     private OnnxTensor positions(int count, int length, List<ModelImage> images)
         throws OrtException {
-      if (config.text().multimodalRope() == null) {
+      if (architecture.decoder().scheme() != Architecture.Positions.ROTARY_AXES) {
         return null;
       }
-      int pixels = config.vision().patchSize() * config.vision().dynamic().merge();
+      Tower tower = architecture.tower();
+      int pixels = tower.patchSize() * tower.dynamic().merge();
       LongBuffer all = longs(Math.multiplyExact(3, Math.multiplyExact(count, length)));
       List<ImageGeometry> left =
           new ArrayList<>(images.stream().map(ModelImage::geometry).toList());
@@ -356,12 +360,13 @@ final class Engine {
 
     /** Everything that the vision graph reads of images of one geometry. */
     private Inputs inputs(List<ModelImage> alike) throws OrtException {
-      if (config.vision().dynamic() == null) {
+      Tower tower = architecture.tower();
+      DynamicVision dynamic = tower.dynamic();
+      if (dynamic == null) {
         return new Inputs(Map.of("pixels", pixelTensor(alike)));
       }
       ImageGeometry geometry = alike.get(0).geometry();
-      DynamicVision dynamic = config.vision().dynamic();
-      int patch = config.vision().patchSize();
+      int patch = tower.patchSize();
       int high = geometry.height() / patch;
       int wide = geometry.width() / patch;
       PatchPlan plan = PatchPlan.of(dynamic, high, wide, patch);
@@ -383,7 +388,7 @@ final class Engine {
       tensors.put(
           "patches",
           OnnxTensor.createTensor(environment, pixels, new long[] {alike.size(), count, values}));
-      int headDim = config.vision().hiddenSize() / config.vision().heads();
+      int headDim = tower.width() / tower.heads();
       float[] angles = plan.angles(headDim);
       FloatBuffer cos = floats(angles.length);
       FloatBuffer sin = floats(angles.length);
@@ -434,7 +439,7 @@ final class Engine {
         boolean text,
         ScorerAdapter adapter)
         throws OrtException {
-      int width = config.text().hiddenSize();
+      int width = architecture.decoder().width();
       output = fitting(output, Math.multiplyExact(count, width));
       try (OnnxTensor idTensor =
               OnnxTensor.createTensor(environment, ids, new long[] {count, length});

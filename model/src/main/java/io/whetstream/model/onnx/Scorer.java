@@ -313,19 +313,7 @@ public final class Scorer implements AutoCloseable {
   }
 
   private void check(ModelImage image) {
-    int side = config.vision().imageSize();
-    ImageGeometry geometry = image.geometry();
-    if (side > 0 && (geometry.height() != side || geometry.width() != side)) {
-      throw new BadInputException(
-          "an image has "
-              + geometry.height()
-              + " x "
-              + geometry.width()
-              + " pixels; this model takes "
-              + side
-              + " x "
-              + side);
-    }
+    image.geometry().requireSide(engine.architecture().tower().imageSize());
   }
 
   private void check(int index, Row row, int soft, List<ModelImage> images) {
