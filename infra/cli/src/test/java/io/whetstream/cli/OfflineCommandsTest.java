@@ -22,6 +22,8 @@ import io.whetstream.model.onnx.ScorerOptions;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -552,6 +554,20 @@ class OfflineCommandsTest {
         chunked.at("/memoryBytes/activations").asLong()
             < whole.at("/memoryBytes/activations").asLong());
     assertEquals(whole.get("flopsPerStep").asDouble(), chunked.get("flopsPerStep").asDouble());
+  }
+
+  /** A plan reads no weight of its own accord. */
+  @Test
+  void verifyReadsAllWeightsWhereACommandWouldNot() throws IOException {
+    Path copy = copy(model, scratch.resolve("damaged"));
+    run("plan", "--model", copy, "--verify", "--json").json();
+    byte[] weights = Files.readAllBytes(copy.resolve("model.safetensors"));
+    long header = ByteBuffer.wrap(weights).order(ByteOrder.LITTLE_ENDIAN).getLong();
+    Arrays.fill(weights, (int) (Long.BYTES + header), weights.length, (byte) 0xff); // NaN
+    Files.write(copy.resolve("model.safetensors"), weights);
+    run("plan", "--model", copy, "--json").json();
+    run("plan", "--model", copy, "--verify", "--json")
+        .refused("model.safetensors", "not finite");
   }
 
   @Test

@@ -1,6 +1,11 @@
 package io.whetstream.jobs.config;
 
+import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.scenes.DemoBase;
 import java.io.Serializable;
+import java.nio.file.Files;
+import java.nio.file.Path;
 
 /**
  * The base model and where it runs.
@@ -10,8 +15,11 @@ import java.io.Serializable;
  * @param device {@code auto}, {@code cpu} or {@code gpu:N}
  * @param threads threads of libtorch and of ONNX Runtime; 0 leaves their defaults. Slots times
  *     threads should equal the cores.
+ * @param verify whether the base's digest is computed anew from all weights at each start, by each
+ *     task that opens them, instead of trusting the one kept for files that have not changed
  */
-public record BaseSettings(String model, String precision, String device, int threads)
+public record BaseSettings(
+    String model, String precision, String device, int threads, boolean verify)
     implements Serializable {
   public BaseSettings {
     Checks.present("base.model", model);
@@ -25,6 +33,41 @@ public record BaseSettings(String model, String precision, String device, int th
 
   /** The built-in base on the CPU. */
   public static BaseSettings defaults() {
-    return new BaseSettings("demo", "fp32", "auto", 0);
+    return new BaseSettings("demo", "fp32", "auto", 0, false);
+  }
+
+  /**
+   * Where the base lies on this machine.
+   *
+   * @throws BadInputException if there is no model
+   */
+  public Path directory() {
+    if (model.equals("demo")) {
+      return DemoBase.directory();
+    }
+    Path directory = Path.of(model);
+    if (!Files.isRegularFile(directory.resolve("config.json"))) {
+      throw new BadInputException(
+          "base.model: "
+              + model
+              + " holds no config.json; give a Hugging Face model directory that exists on every"
+              + " task manager, or demo");
+    }
+    return directory;
+  }
+
+  /**
+   * The same for whoever reads its weights: they are verified first where that is asked for.
+   *
+   * @throws BadInputException if there is no model, or a weight is not finite
+   */
+  public Path weights() {
+    Path directory = directory();
+    if (verify) {
+      try (Checkpoint checkpoint = Checkpoint.open(directory)) {
+        checkpoint.verify();
+      }
+    }
+    return directory;
   }
 }

@@ -35,6 +35,10 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
   private static final long serialVersionUID = 1L;
   private static final int REFERENCES = 64;
 
+  /** Where graphs are kept: a model directory may be read-only, or not ours to write to. */
+  private static final Path GRAPHS =
+      Path.of(System.getProperty("java.io.tmpdir"), "whetstream-graphs");
+
   private final FineTuneConfig settings;
 
   private transient Scorer scorer;
@@ -64,13 +68,13 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
 
   private void openScorer() {
     try {
-      Path directory = new BaseModel(settings.base().model()).directory();
+      Path directory = settings.base().weights();
       scorer =
           Scorer.open(
               directory,
               ScorerOptions.defaults()
                   .withThreads(settings.base().threads())
-                  .withCache(BaseModel.graphCache()));
+                  .withCache(GRAPHS));
       center = center(directory);
       buckets =
           new Buckets(

@@ -97,7 +97,7 @@ final class PreparePairs extends KeyedProcessFunction<String, Read<ImageTextPair
     passed = state("passed", BasicTypeInfo.STRING_TYPE_INFO);
     decoder = new ImageDecoder(config.prepare().maxPixels());
     try {
-      Path base = new BaseModel(config.base().model()).directory();
+      Path base = config.base().directory();
       images = ImageProcessor.open(base);
       tokenizer = TextTokenizer.open(base);
     } catch (BadInputException e) {

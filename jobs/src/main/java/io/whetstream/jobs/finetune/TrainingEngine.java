@@ -11,6 +11,7 @@ import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.text.TextTokenizer;
 import io.whetstream.model.train.PreparedPair;
 import io.whetstream.model.train.Trainer;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 
@@ -29,10 +30,10 @@ final class TrainingEngine implements AutoCloseable {
    * @throws BadInputException if base or configuration cannot be used
    */
   TrainingEngine(FineTuneConfig config) {
-    BaseModel base = new BaseModel(config.base().model());
-    checkpoint = Checkpoint.open(base.directory());
-    tokenizer = TextTokenizer.open(base.directory());
-    images = ImageProcessor.open(base.directory());
+    Path base = config.base().weights();
+    checkpoint = Checkpoint.open(base);
+    tokenizer = TextTokenizer.open(base);
+    images = ImageProcessor.open(base);
     decoder = new ImageDecoder(config.prepare().maxPixels());
     model =
         Lvlm.open(

@@ -9,8 +9,6 @@ import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerAdapter;
 import io.whetstream.model.onnx.ScorerOptions;
-import io.whetstream.scenes.DemoBase;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -34,7 +32,7 @@ final class OnnxEmbedder implements Embedder {
    * @throws BadInputException if the model cannot be used
    */
   static OnnxEmbedder open(BaseSettings base, long maxImagePixels, int maxBatch) {
-    Path directory = directory(base.model());
+    Path directory = base.weights();
     ScorerOptions options =
         ScorerOptions.defaults()
             .withDevice(base.device().equals("auto") ? "cpu" : base.device())
@@ -44,21 +42,6 @@ final class OnnxEmbedder implements Embedder {
         Scorer.open(directory, options),
         new ImageDecoder(maxImagePixels),
         ImageProcessor.open(directory));
-  }
-
-  private static Path directory(String model) {
-    if (model.equals("demo")) {
-      return DemoBase.directory();
-    }
-    Path directory = Path.of(model);
-    if (!Files.isRegularFile(directory.resolve("config.json"))) {
-      throw new BadInputException(
-          "base.model: "
-              + model
-              + " holds no config.json; give a Hugging Face model directory that exists on every"
-              + " task manager, or demo");
-    }
-    return directory;
   }
 
   private record Handle(ScorerAdapter adapter) implements Adapter {

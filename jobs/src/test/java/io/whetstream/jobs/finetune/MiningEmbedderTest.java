@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
+import io.whetstream.scenes.DemoBase;
 import io.whetstream.scenes.SceneLook;
 import io.whetstream.scenes.SceneRenderer;
 import io.whetstream.scenes.SceneStream;
@@ -89,7 +90,7 @@ class MiningEmbedderTest {
   void theEmbeddingIsThePooledVisionTowerLessTheMeanOfReferencePictures() throws Exception {
     FineTuneConfig config = config("deterministic=true");
     List<MinedPair> mined = embed(config);
-    Path base = new BaseModel("demo").directory();
+    Path base = DemoBase.directory();
     int size = ImageProcessor.open(base).side();
     ImageProcessor images = ImageProcessor.open(base);
     try (Scorer scorer = Scorer.open(base, ScorerOptions.defaults().withThreads(1))) {

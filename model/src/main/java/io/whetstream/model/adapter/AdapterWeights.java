@@ -1,9 +1,9 @@
 package io.whetstream.model.adapter;
 
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.ModelConfig;
-import io.whetstream.model.checkpoint.TextConfig;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -11,6 +11,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.Set;
@@ -150,27 +151,29 @@ public record AdapterWeights(
    * @throws BadInputException with the first tensor that does not fit
    */
   public void requireFits(ModelConfig model) {
-    TextConfig text = model.text();
+    Architecture.Decoder decoder = model.architecture().decoder();
+    Map<String, Architecture.Linear> linears = new HashMap<>();
     Set<String> missing = new TreeSet<>();
-    for (int layer = 0; layer < text.layers() && config.rank() > 0; layer++) {
-      for (String suffix : AdapterConfig.MODULES) {
-        String module = LoraNames.module(layer, suffix);
-        if (config.targets(module)) {
-          missing.add(module + ".lora_A.weight");
+    for (Architecture.Layer layer : decoder.layers()) {
+      for (Architecture.Linear linear : layer.linears()) {
+        linears.put(linear.name(), linear);
+        if (config.rank() > 0 && config.targets(linear.name())) {
+          missing.add(linear.name() + ".lora_A.weight");
         }
       }
     }
     for (Map.Entry<String, FloatTensor> entry : lora.entrySet()) {
       LoraNames.Parsed parsed = LoraNames.parse(entry.getKey()).orElseThrow();
-      if (parsed.layer() >= text.layers()) {
+      Architecture.Linear linear = linears.get(parsed.module());
+      if (linear == null) {
         throw new BadInputException(
             "adapter: tensor "
                 + entry.getKey()
                 + " is of a layer the base model does not have (it has "
-                + text.layers()
+                + decoder.layers().size()
                 + "): it belongs to another base model");
       }
-      int expected = parsed.isA() ? inputs(text, parsed.suffix()) : outputs(text, parsed.suffix());
+      int expected = parsed.isA() ? linear.inputs() : linear.outputs();
       long actual = entry.getValue().shape()[parsed.isA() ? 1 : 0];
       if (actual != expected) {
         throw new BadInputException(
@@ -196,8 +199,8 @@ public record AdapterWeights(
               + config.targetModules()
               + " carry none); an adapter is never applied in part");
     }
-    requireWidth(softImage, text.hiddenSize(), "image");
-    requireWidth(softText, text.hiddenSize(), "text");
+    requireWidth(softImage, decoder.width(), "image");
+    requireWidth(softText, decoder.width(), "text");
   }
 
   private static void requireWidth(FloatTensor vectors, int width, String side) {
@@ -211,23 +214,6 @@ public record AdapterWeights(
               + width
               + ": the adapter belongs to another base model");
     }
-  }
-
-  private static int inputs(TextConfig text, String suffix) {
-    return switch (suffix) {
-      case "self_attn.o_proj" -> text.heads() * text.headDim();
-      case "mlp.down_proj" -> text.intermediateSize();
-      default -> text.hiddenSize();
-    };
-  }
-
-  private static int outputs(TextConfig text, String suffix) {
-    return switch (suffix) {
-      case "self_attn.q_proj" -> text.heads() * text.headDim();
-      case "self_attn.k_proj", "self_attn.v_proj" -> text.keyValueHeads() * text.headDim();
-      case "mlp.gate_proj", "mlp.up_proj" -> text.intermediateSize();
-      default -> text.hiddenSize();
-    };
   }
 
   /**

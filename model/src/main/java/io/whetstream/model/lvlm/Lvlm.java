@@ -533,7 +533,7 @@ public final class Lvlm implements AutoCloseable {
     arguments.addAll(decoder);
     NDList states = adapter.script().call("trace_decoder", arguments);
     Map<String, NDArray> named = new HashMap<>();
-    int layers = config.text().layers();
+    int layers = architecture.decoder().layers().size();
     named.put("inputs_embeds", states.get(0));
     int deepstack = architecture.connector().deepstack().size();
     int at = 1;

@@ -160,12 +160,12 @@ public final class Scorer implements AutoCloseable {
 
   /** Width of an embedding. */
   public int dimension() {
-    return config.text().hiddenSize();
+    return engine.architecture().decoder().width();
   }
 
   /** Width of a pooled vision vector. */
   public int visionDimension() {
-    return config.vision().hiddenSize();
+    return engine.architecture().tower().width();
   }
 
   /** Digest of the base model. */
