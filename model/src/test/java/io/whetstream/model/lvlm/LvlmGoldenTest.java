@@ -6,8 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
-import io.whetstream.model.BadInputException;
 import io.whetstream.model.Golden;
+import io.whetstream.model.GoldenBatch;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
 import io.whetstream.model.checkpoint.SafeTensors;
@@ -20,7 +20,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
@@ -42,10 +41,7 @@ class LvlmGoldenTest {
             directory ->
                 dynamicTest(
                     directory.getFileName().toString(),
-                    () -> {
-                      Assumptions.assumeTrue(supported(directory), "family not supported");
-                      greedy(directory);
-                    }));
+                    () -> greedy(directory)));
   }
 
   /**
@@ -54,7 +50,6 @@ class LvlmGoldenTest {
   @TestFactory
   Stream<DynamicTest> anotherFirstTokenIsNoticed() {
     return models()
-        .filter(LvlmGoldenTest::supported)
         .limit(1)
         .map(
             directory ->
@@ -73,26 +68,9 @@ class LvlmGoldenTest {
   }
 
   private static Stream<Path> models() {
-    List<Path> found =
-        Golden.directories(
-            Golden.holding("model.safetensors")
-                .and(Golden.holding("expected.safetensors"))
-                .and(Golden.holding("batch.json").negate()));
+    List<Path> found = GoldenBatch.plainDirectories();
     assertFalse(found.isEmpty(), "no golden model under " + Golden.root());
     return found.stream();
-  }
-
-  /** Whether the family is one we read; any other fault of the directory is a failure. */
-  private static boolean supported(Path directory) {
-    try {
-      // Others that record one batch this way are older: their newer kin are in FamilyGoldenTest.
-      return ModelConfig.read(directory.resolve("config.json")).family().equals("llava");
-    } catch (BadInputException e) {
-      if (e.getMessage().contains("is not supported; supported:")) {
-        return false;
-      }
-      throw e;
-    }
   }
 
   private static Stream<DynamicTest> tests(Path directory, Precision precision) {
@@ -102,11 +80,7 @@ class LvlmGoldenTest {
             prefix ->
                 dynamicTest(
                     model + " " + (prefix.isEmpty() ? "batch" : prefix),
-                    () -> {
-                      Assumptions.assumeTrue(
-                          supported(directory), model + ": family not supported yet");
-                      compare(directory, prefix, precision);
-                    }));
+                    () -> compare(directory, prefix, precision)));
   }
 
   private static void compare(Path directory, String prefix, Precision precision) {
