@@ -108,6 +108,12 @@ public final class MetricCatalog {
           gauge(TRAINER, "trainer.maskedNegatives", "pairs of pairs", "left out of the last loss"),
           gauge(TRAINER, "trainer.stepSeconds", "s", "time of the last step"),
           gauge(TRAINER, "trainer.pairsPerSecond", "pairs/s", "of the last step alone"),
+          gauge(TRAINER, "trainer.tokens", "tokens", "of the decoder, in the last step"),
+          gauge(
+              TRAINER,
+              "trainer.imageTokens",
+              "tokens",
+              "those of them that stand for images: what the pixel budget costs"),
           gauge(TRAINER, "trainer.flopsPerSecond", "FLOP/s", "of the last step, useful work"),
           gauge(TRAINER, "trainer.waitingForDataShare", "0 to 1", "of its time since the start"),
           gauge(TRAINER, "trainer.recall.training", "0 to 1", "R@1 of the weights before the step"),

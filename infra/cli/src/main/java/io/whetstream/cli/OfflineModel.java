@@ -4,6 +4,7 @@ import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterCodec;
 import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterManifest;
 import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.ModelConfig;
@@ -100,7 +101,8 @@ final class OfflineModel implements AutoCloseable {
             weights.softText(),
             weights.logitScale());
     return new AdapterArtifact(
-        prompted, io.whetstream.model.adapter.AdapterManifest.builder(prompted, base).build());
+        prompted,
+        AdapterManifest.builder(prompted, base).decoderModule(config().decoderModule()).build());
   }
 
   /** The sequences an adapter (null: the base) is read with. */

@@ -16,6 +16,8 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -31,6 +33,10 @@ final class PlanCommand implements Callable<Integer> {
    *
    * @param parameters of the base model's files
    * @param trainable of the adapter
+   * @param imageSize of the pictures that are planned for, width x height in pixels
+   * @param imageTokens that one of them takes
+   * @param mostImageTokens that a picture of any size takes at most: the model's pixel budget
+   * @param rowTokens of all rows of a step
    * @param flopsPerStep useful operations, as {@code train} counts them
    * @param checkpointBytes of the trainer's state: weights and both moments
    * @param adapterBytes of the adapter's tensors
@@ -38,6 +44,9 @@ final class PlanCommand implements Callable<Integer> {
   record Result(
       long parameters,
       long trainable,
+      String imageSize,
+      int imageTokens,
+      int mostImageTokens,
       int rowTokens,
       double flopsPerStep,
       MemoryEstimate memoryBytes,
@@ -63,6 +72,13 @@ final class PlanCommand implements Callable<Integer> {
       description = "Length of a long caption; 0: pairs have none (default: 64).")
   private int longTokens;
 
+  @Option(
+      names = "--image-size",
+      paramLabel = "WxH",
+      description =
+          "Size of the pictures in pixels (default: one that the model takes as it is, or nearly).")
+  private String imageSize;
+
   @Override
   public Integer call() {
     if (shortTokens < 0 || longTokens < 0 || shortTokens + longTokens == 0) {
@@ -74,8 +90,8 @@ final class PlanCommand implements Callable<Integer> {
       AdapterConfig adapter = config.adapter();
       AdapterLayout layout = new AdapterLayout(base.config(), adapter);
       SequenceBuilder sequences = SequenceBuilder.of(base.tokenizer(), base.config(), adapter);
-      int side = base.processor().side();
-      ImageGeometry picture = base.processor().geometry(side, side);
+      int[] size = size(base.processor().side());
+      ImageGeometry picture = base.processor().geometry(size[0], size[1]);
       List<Row> rows = rows(sequences, picture);
       Architecture architecture = base.config().architecture();
       MemoryEstimate memory =
@@ -92,6 +108,9 @@ final class PlanCommand implements Callable<Integer> {
           new Result(
               architecture.parameters(),
               layout.size(),
+              size[0] + "x" + size[1],
+              picture.tokens(),
+              base.processor().mostTokens(),
               rows.stream().mapToInt(Row::length).sum(),
               new Flops(architecture)
                   .step(rows, Collections.nCopies(training.batch(), picture), layout),
@@ -101,6 +120,18 @@ final class PlanCommand implements Callable<Integer> {
       result.print(planned, text(planned));
     }
     return 0;
+  }
+
+  private int[] size(int side) {
+    if (imageSize == null) {
+      return new int[] {side, side};
+    }
+    Matcher parts = Pattern.compile("([1-9]\\d{0,5})x([1-9]\\d{0,5})").matcher(imageSize);
+    if (!parts.matches()) {
+      throw new BadInputException(
+          "--image-size must be WIDTHxHEIGHT in pixels, like 1024x768, not " + imageSize);
+    }
+    return new int[] {Integer.parseInt(parts.group(1)), Integer.parseInt(parts.group(2))};
   }
 
   private List<Row> rows(SequenceBuilder sequences, ImageGeometry picture) {
@@ -135,12 +166,16 @@ final class PlanCommand implements Callable<Integer> {
     return String.format(
         Locale.ROOT,
         "base: %,d parameters; trainable: %,d%n"
+            + "an image of %s: %,d tokens; of any size: at most %,d%n"
             + "a step: %,d tokens, %.1f GFLOP%n"
             + "memory: about %s (base %s, adapter and optimizer %s, activations %s, images %s,"
             + " process %s, allocator %s)%n"
             + "trainer state in a checkpoint: %s; an adapter: %s",
         r.parameters(),
         r.trainable(),
+        r.imageSize(),
+        r.imageTokens(),
+        r.mostImageTokens(),
         r.rowTokens(),
         r.flopsPerStep() / 1e9,
         size(m.total()),

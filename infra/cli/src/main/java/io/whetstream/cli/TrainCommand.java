@@ -237,6 +237,7 @@ final class TrainCommand implements Callable<Integer> {
     AdapterManifest manifest =
         AdapterManifest.builder(weights, base.checkpoint().digest())
             .baseName(model.name().equals("demo") ? "demo" : baseName())
+            .decoderModule(base.checkpoint().config().decoderModule())
             .parent(parent == null ? null : parent.digest())
             .step(trainer.stepNumber() + (parent == null ? 0 : parent.manifest().step()))
             .pairs(trained.size())

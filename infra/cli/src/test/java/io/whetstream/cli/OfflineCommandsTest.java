@@ -544,6 +544,12 @@ class OfflineCommandsTest {
             + artifact.weights().softText().data().length
             + 1;
     assertEquals(values, plan.get("trainable").asLong());
+    // A family with one size of pictures: any costs the same.
+    JsonNode large =
+        run("plan", "--model", model, "--batch", 8, "--image-size", "1024x768", "--json").json();
+    assertEquals(plan.get("imageTokens"), large.get("imageTokens"));
+    assertEquals(plan.get("mostImageTokens"), large.get("imageTokens"));
+    run("plan", "--model", model, "--image-size", "1024").refused("--image-size", "1024x768");
     assertEquals(12 * values, plan.get("checkpointBytes").asLong());
     assertTrue(plan.get("flopsPerStep").asDouble() > 0);
     JsonNode memory = plan.get("memoryBytes");

@@ -10,7 +10,12 @@ import java.nio.file.Path;
 /**
  * The base model and where it runs.
  *
- * @param model {@code demo} (the built-in base) or a Hugging Face directory
+ * @param model {@code demo} (the built-in base) or a Hugging Face directory. What an image may cost
+ *     is bounded by the family's own keys in its {@code preprocessor_config.json}, which both jobs
+ *     read: {@code max_pixels} (Qwen-VL; {@code size.longest_edge} in newer files, also a number of
+ *     pixels), {@code size.longest_edge} and {@code do_image_splitting} (Idefics3, SmolVLM), {@code
+ *     image_grid_pinpoints} (LLaVA-NeXT, LLaVA-OneVision; in {@code config.json} too). {@code
+ *     whetstream plan --image-size} says what a picture then costs
  * @param precision of training: {@code fp32} or {@code bf16}
  * @param device {@code auto}, {@code cpu} or {@code gpu:N}
  * @param threads threads of libtorch and of ONNX Runtime; 0 leaves their defaults. Slots times

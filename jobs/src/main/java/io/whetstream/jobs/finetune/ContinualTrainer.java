@@ -407,6 +407,7 @@ final class ContinualTrainer implements AutoCloseable {
             highest.put(config.kafka().topicPrefix() + "pairs-" + partition, offset));
     return AdapterManifest.builder(weights, engine.baseDigest())
         .baseName(config.base().model())
+        .decoderModule(engine.decoderModule())
         .stream(config.name())
         .version(line.next())
         .parent(line.published().isEmpty() ? null : line.published())

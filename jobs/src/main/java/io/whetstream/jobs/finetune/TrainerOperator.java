@@ -489,6 +489,8 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
     metrics.gauge("maskedNegatives", () -> figures.lastOr(StepReport::maskedNegatives));
     metrics.gauge("stepSeconds", () -> figures.lastOr(StepReport::seconds));
     metrics.gauge("pairsPerSecond", () -> figures.lastOr(r -> r.pairs() / r.seconds()));
+    metrics.gauge("tokens", () -> figures.lastOr(StepReport::tokens));
+    metrics.gauge("imageTokens", () -> figures.lastOr(StepReport::imageTokens));
     metrics.gauge("flopsPerSecond", () -> figures.lastOr(r -> r.flops() / r.seconds()));
     metrics.gauge("waitingForDataShare", () -> waitingShare);
     MetricGroup recall = metrics.addGroup("recall");

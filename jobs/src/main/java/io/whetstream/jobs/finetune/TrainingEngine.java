@@ -53,6 +53,10 @@ final class TrainingEngine implements AutoCloseable {
     return model.baseDigest();
   }
 
+  String decoderModule() {
+    return model.config().decoderModule();
+  }
+
   PreparedPair prepare(MinedPair pair) {
     return new PreparedPair(
         pair.id(),

@@ -7,11 +7,14 @@ import io.whetstream.connectors.kafka.KafkaConnection;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.AdapterControl;
+import io.whetstream.connectors.records.Alert;
 import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.StreamRecord;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
+import io.whetstream.jobs.score.ScoreConfig;
+import io.whetstream.jobs.score.ScoreJob;
 import io.whetstream.kafka.EmbeddedKafka;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -22,6 +25,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
@@ -128,7 +132,7 @@ final class FineTuneHarness implements AutoCloseable {
     }
   }
 
-  private <T extends StreamRecord> void send(
+  <T extends StreamRecord> void send(
       FineTuneConfig config, String topic, RecordType<T> type, List<T> records) throws Exception {
     RecordCodec<T> codec = RecordFormat.json().codec(type, topic + "-value");
     try (KafkaProducer<byte[], byte[]> producer = connection().producer(Topics.MAX_RECORD_BYTES)) {
@@ -204,6 +208,20 @@ final class FineTuneHarness implements AutoCloseable {
         .toList();
   }
 
+  /** Alerts of a scoring job on the same topics. */
+  List<Alert> alerts(FineTuneConfig config) {
+    String topic = new Topics(config.kafka().topicPrefix()).alerts();
+    RecordCodec<Alert> codec = RecordFormat.json().codec(RecordType.ALERT, topic + "-value");
+    return read(topic).stream()
+        .map(
+            record ->
+                codec.decode(
+                    record.value(),
+                    new Coordinates(topic, record.partition(), record.offset()),
+                    record.timestamp()))
+        .toList();
+  }
+
   /** Committed dead letters as Kafka holds them. */
   List<ConsumerRecord<byte[], byte[]>> deadLetters(FineTuneConfig config) {
     return read(new Topics(config.kafka().topicPrefix()).pairsDeadLetters());
@@ -228,13 +246,22 @@ final class FineTuneHarness implements AutoCloseable {
 
   JobID submit(FineTuneConfig config, boolean untilEnd, TrainerHooks hooks, String savepoint)
       throws Exception {
+    return submit(env -> FineTuneJob.build(env, config, untilEnd, hooks), savepoint);
+  }
+
+  JobID submit(ScoreConfig config, String savepoint) throws Exception {
+    return submit(env -> ScoreJob.build(env, config), savepoint);
+  }
+
+  private JobID submit(Consumer<StreamExecutionEnvironment> job, String savepoint)
+      throws Exception {
     Configuration flink = new Configuration();
     flink.set(RestartStrategyOptions.RESTART_STRATEGY, "fixed-delay");
     flink.set(RestartStrategyOptions.RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS, 1_000);
     flink.set(RestartStrategyOptions.RESTART_STRATEGY_FIXED_DELAY_DELAY, Duration.ofMillis(50));
     StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(flink);
     env.setParallelism(1);
-    FineTuneJob.build(env, config, untilEnd, hooks);
+    job.accept(env);
     JobGraph graph = env.getStreamGraph().getJobGraph();
     if (savepoint != null) {
       graph.setSavepointRestoreSettings(SavepointRestoreSettings.forPath(savepoint));

@@ -381,10 +381,23 @@ class FineTuneJobTest {
 
   @Test
   void aLostTaskManagerChangesNothing() throws Exception {
-    Faults unbroken = run("unbroken-too", Place.NOWHERE);
-    FineTuneConfig config = harness.config("lost", 1, with(DETERMINISTIC));
+    assertALostTaskManagerChangesNothing("lost");
+  }
+
+  /** Images of any size, and positions of three axes. */
+  @Tag("slow")
+  @Test
+  void aLostTaskManagerChangesNothingOfQwen2Vl() throws Exception {
+    assertALostTaskManagerChangesNothing(
+        "lost-qwen", "base.model=../model/src/test/resources/golden/qwen2vl-e2e-tiny");
+  }
+
+  private static void assertALostTaskManagerChangesNothing(String name, String... overrides)
+      throws Exception {
+    Faults unbroken = run(name + "-never", Place.NOWHERE, overrides);
+    FineTuneConfig config = harness.config(name, 1, with(with(DETERMINISTIC), overrides));
     harness.produce(config, pairs(2, 260));
-    Faults run = Faults.of("lost", Place.NOWHERE);
+    Faults run = Faults.of(name, Place.NOWHERE);
     JobID job = harness.submit(config, true, run, null);
     FineTuneHarness.await(
         "a checkpoint in training", Duration.ofMinutes(5), () -> run.record().completedStep() >= 2);

@@ -54,21 +54,29 @@ public final class AdapterCodec {
    * The members of an adapter by path. Whoever stores them writes {@link #MANIFEST} last.
    *
    * @param olderKeyNames whether LoRA keys are those of transformers before 4.52 ({@code
-   *     base_model.model.language_model.model.layers.N…})
+   *     base_model.model.language_model.model.layers.N…}), where the family had others then
    */
   public static SortedMap<String, byte[]> encode(AdapterArtifact artifact, boolean olderKeyNames) {
     AdapterWeights weights = artifact.weights();
     String baseName = artifact.manifest().baseName();
     SortedMap<String, byte[]> members = new TreeMap<>();
     if (weights.config().rank() > 0) {
-      members.put(
-          LORA + PeftLayout.CONFIG, PeftLayout.loraConfig(weights, baseName, olderKeyNames));
-      members.put(LORA + PeftLayout.TENSORS, PeftLayout.loraTensors(weights, olderKeyNames));
+      String root = root(artifact.manifest().decoderModule(), olderKeyNames);
+      members.put(LORA + PeftLayout.CONFIG, PeftLayout.loraConfig(weights, baseName, root));
+      members.put(LORA + PeftLayout.TENSORS, PeftLayout.loraTensors(weights, root));
     }
     prompt(members, PROMPT_IMAGE, weights.softImage(), baseName);
     prompt(members, PROMPT_TEXT, weights.softText(), baseName);
     members.put(MANIFEST, artifact.manifest().toBytes());
     return members;
+  }
+
+  /** A decoder under another name than the usual one has had no older name. */
+  private static String root(String decoderModule, boolean older) {
+    if (decoderModule != null) {
+      return decoderModule;
+    }
+    return older ? LoraNames.OLDER_ROOT : LoraNames.USUAL_ROOT;
   }
 
   private static void prompt(
@@ -180,15 +188,19 @@ public final class AdapterCodec {
     AdapterConfig config =
         PeftLayout.readLoraConfig(
             required(members, PeftLayout.CONFIG, where), where + "/" + PeftLayout.CONFIG);
-    SortedMap<String, FloatTensor> lora =
-        PeftLayout.readLora(
-            required(members, PeftLayout.TENSORS, where), where + "/" + PeftLayout.TENSORS);
+    byte[] tensors = required(members, PeftLayout.TENSORS, where);
+    String file = where + "/" + PeftLayout.TENSORS;
+    SortedMap<String, FloatTensor> lora = PeftLayout.readLora(tensors, file);
     return located(
         where,
         () -> {
           AdapterWeights weights =
               new AdapterWeights(config, lora, null, null, (float) Math.log(1 / 0.02));
-          return new AdapterArtifact(weights, AdapterManifest.builder(weights, null).build());
+          return new AdapterArtifact(
+              weights,
+              AdapterManifest.builder(weights, null)
+                  .decoderModule(PeftLayout.decoderModule(tensors, file))
+                  .build());
         });
   }
 

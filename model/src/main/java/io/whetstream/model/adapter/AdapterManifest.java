@@ -26,6 +26,8 @@ import java.util.regex.Pattern;
  * @param baseDigest digest of the base model it was trained on; null when unknown, which only a
  *     bare PEFT directory may be
  * @param baseName what the base model was called, for people; may be null
+ * @param decoderModule what transformers calls the base's decoder, by which PEFT names LoRA; null
+ *     for {@code model.language_model}
  * @param stream name of the adapter stream; null for an adapter made offline
  * @param version (epoch, n) within the stream; null for an adapter made offline
  * @param parent digest of the adapter that training went on from; null for the first
@@ -47,6 +49,7 @@ import java.util.regex.Pattern;
   "digest",
   "baseDigest",
   "baseName",
+  "decoderModule",
   "stream",
   "version",
   "parent",
@@ -67,6 +70,7 @@ public record AdapterManifest(
     String digest,
     String baseDigest,
     String baseName,
+    String decoderModule,
     String stream,
     Version version,
     String parent,
@@ -171,6 +175,7 @@ public record AdapterManifest(
         digest,
         baseDigest,
         baseName,
+        decoderModule,
         stream,
         otherVersion,
         otherParent,
@@ -238,6 +243,7 @@ public record AdapterManifest(
     private final float logitScale;
     private final String baseDigest;
     private String baseName;
+    private String decoderModule;
     private String stream;
     private Version version;
     private String parent;
@@ -260,6 +266,12 @@ public record AdapterManifest(
 
     public Builder baseName(String value) {
       baseName = value;
+      return this;
+    }
+
+    /** What transformers calls the base's decoder: {@code ModelConfig.decoderModule()}. */
+    public Builder decoderModule(String value) {
+      decoderModule = LoraNames.USUAL_ROOT.equals(value) ? null : value;
       return this;
     }
 
@@ -329,6 +341,7 @@ public record AdapterManifest(
           digest,
           baseDigest,
           baseName,
+          decoderModule,
           stream,
           version,
           parent,

@@ -8,12 +8,18 @@ import java.util.regex.Pattern;
 /** Names of LoRA tensors: ours, and those that PEFT files have had. */
 final class LoraNames {
   private static final String PREFIX = "base_model.model.";
-  private static final String OLDER_ROOT = "language_model.model.";
-  private static final String NEWER_ROOT = "model.language_model.";
+
+  /** The decoder's canonical name, which is LLaVA's before transformers 4.52. */
+  static final String OLDER_ROOT = "language_model.model";
+
+  /** The decoder's name since then, of nearly all families. */
+  static final String USUAL_ROOT = "model.language_model";
+
+  private static final String IDEFICS3_ROOT = "model.text_model";
 
   /** Roots that PEFT files have had: of LLaVA kinds and Qwen-VL, of Idefics3, of older Qwen-VL. */
   private static final List<String> ROOTS =
-      List.of(NEWER_ROOT, "model.text_model.", OLDER_ROOT, "model.");
+      List.of(USUAL_ROOT, IDEFICS3_ROOT, OLDER_ROOT, "model");
 
   private static final Pattern CANONICAL =
       Pattern.compile(
@@ -38,38 +44,42 @@ final class LoraNames {
         : Optional.empty();
   }
 
-  /** The name since transformers 4.52 of a canonical module or tensor name. */
-  static String newer(String canonical) {
+  /** The name of a canonical module or tensor under another root. */
+  static String under(String root, String canonical) {
     return canonical.startsWith(OLDER_ROOT)
-        ? NEWER_ROOT + canonical.substring(OLDER_ROOT.length())
+        ? root + canonical.substring(OLDER_ROOT.length())
         : canonical;
   }
 
-  static String toPeft(String canonical, boolean older) {
-    return PREFIX + (older ? canonical : newer(canonical));
+  static String toPeft(String canonical, String root) {
+    return PREFIX + under(root, canonical);
+  }
+
+  /** The root of a tensor in a PEFT file, if it is one of those there have been. */
+  static Optional<String> root(String key) {
+    return ROOTS.stream().filter(root -> key.startsWith(PREFIX + root + ".")).findFirst();
+  }
+
+  /** Whether transformers still uses a root. */
+  static boolean isNewest(String root) {
+    return root.equals(USUAL_ROOT) || root.equals(IDEFICS3_ROOT);
   }
 
   /** The canonical name of a tensor in a PEFT file, if it is one of the layouts there have been. */
   static Optional<String> fromPeft(String key) {
-    if (!key.startsWith(PREFIX)) {
-      return Optional.empty();
-    }
-    String name = key.substring(PREFIX.length());
-    return ROOTS.stream()
-        .filter(name::startsWith)
-        .findFirst()
-        .map(root -> OLDER_ROOT + name.substring(root.length()))
+    return root(key)
+        .map(root -> OLDER_ROOT + key.substring(PREFIX.length() + root.length()))
         .filter(canonical -> parse(canonical).isPresent());
   }
 
   /** Every name that a canonical module or tensor has had in transformers. */
   static List<String> names(String canonical) {
     return canonical.startsWith(OLDER_ROOT)
-        ? ROOTS.stream().map(root -> root + canonical.substring(OLDER_ROOT.length())).toList()
+        ? ROOTS.stream().map(root -> under(root, canonical)).toList()
         : List.of(canonical);
   }
 
   static String module(int layer, String suffix) {
-    return OLDER_ROOT + "layers." + layer + "." + suffix;
+    return OLDER_ROOT + ".layers." + layer + "." + suffix;
   }
 }

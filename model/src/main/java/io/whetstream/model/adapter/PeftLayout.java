@@ -63,7 +63,7 @@ final class PeftLayout {
         || (value.isContainerNode() && value.isEmpty());
   }
 
-  static byte[] loraConfig(AdapterWeights weights, String baseName, boolean older) {
+  static byte[] loraConfig(AdapterWeights weights, String baseName, String root) {
     AdapterConfig config = weights.config();
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("alpha_pattern", Map.of());
@@ -86,7 +86,7 @@ final class PeftLayout {
     fields.put("r", config.rank());
     fields.put("rank_pattern", Map.of());
     fields.put("revision", null);
-    fields.put("target_modules", targetModules(weights, older));
+    fields.put("target_modules", targetModules(weights, root));
     fields.put("task_type", "CAUSAL_LM");
     fields.put("use_dora", false);
     fields.put("use_rslora", config.rsLora());
@@ -105,7 +105,7 @@ final class PeftLayout {
    * The expression that selects exactly the adapted modules under the names of the chosen layout. A
    * list of suffixes would also select the vision tower's q_proj, k_proj and v_proj.
    */
-  private static String targetModules(AdapterWeights weights, boolean older) {
+  private static String targetModules(AdapterWeights weights, String root) {
     Set<String> modules =
         weights.lora().keySet().stream()
             .map(name -> LoraNames.parse(name).orElseThrow().module())
@@ -113,7 +113,7 @@ final class PeftLayout {
     List<String> given = weights.config().targetModules();
     if (AdapterConfig.isExpression(given)
         && modules.stream()
-            .map(module -> older ? module : LoraNames.newer(module))
+            .map(module -> LoraNames.under(root, module))
             .allMatch(module -> AdapterConfig.pattern(given).matcher(module).matches())) {
       return given.get(0);
     }
@@ -128,11 +128,10 @@ final class PeftLayout {
     Map<List<String>, List<Integer>> groups = new LinkedHashMap<>();
     byLayer.forEach(
         (layer, suffixes) -> groups.computeIfAbsent(suffixes, k -> new ArrayList<>()).add(layer));
-    String root = older ? "language_model\\.model" : "model\\.language_model";
     return groups.entrySet().stream()
         .map(
             group ->
-                root
+                root.replace(".", "\\.")
                     + "\\.layers\\.("
                     + join(group.getValue().stream().map(String::valueOf).toList())
                     + ")\\.("
@@ -151,9 +150,9 @@ final class PeftLayout {
     return String.join("|", parts);
   }
 
-  static byte[] loraTensors(AdapterWeights weights, boolean older) {
+  static byte[] loraTensors(AdapterWeights weights, String root) {
     SafeTensorsWriter writer = new SafeTensorsWriter().metadata("format", "pt");
-    weights.lora().forEach((name, tensor) -> writer.add(LoraNames.toPeft(name, older), tensor));
+    weights.lora().forEach((name, tensor) -> writer.add(LoraNames.toPeft(name, root), tensor));
     return writer.toBytes();
   }
 
@@ -293,6 +292,15 @@ final class PeftLayout {
               }
             });
     return lora;
+  }
+
+  /** What transformers calls the decoder whose LoRA this file holds; older names as the newest. */
+  static String decoderModule(byte[] bytes, String where) {
+    return readTensors(bytes, where).keySet().stream()
+        .flatMap(key -> LoraNames.root(key).stream())
+        .filter(LoraNames::isNewest)
+        .findFirst()
+        .orElse(LoraNames.USUAL_ROOT);
   }
 
   static FloatTensor readPrompt(byte[] bytes, String where) {

@@ -91,6 +91,11 @@ final class Idefics3Family implements ModelFamily {
   }
 
   @Override
+  public String decoderModule() {
+    return "model.text_model";
+  }
+
+  @Override
   public String canonical(String name) {
     return TensorNames.renamed(
         name,

@@ -88,6 +88,11 @@ public record ModelConfig(
     return ModelFamily.of(this).markup();
   }
 
+  /** What transformers calls the decoder, by which PEFT names LoRA on it. */
+  public String decoderModule() {
+    return ModelFamily.of(this).decoderModule();
+  }
+
   /** Encoder layers that are run: later ones do not reach the projector. */
   public int visionLayersUsed() {
     return visionFeatureLayer >= 0 ? visionFeatureLayer : vision.layers() + 1 + visionFeatureLayer;

@@ -43,6 +43,11 @@ interface ModelFamily {
     return ImageMarkup.PLAIN;
   }
 
+  /** What transformers calls the decoder, by which PEFT names LoRA on it. */
+  default String decoderModule() {
+    return "model.language_model";
+  }
+
   /** The canonical name of a tensor, whichever of the family's layouts its file has. */
   String canonical(String name);
 

@@ -152,6 +152,18 @@ final class AnyResolutionImageProcessor implements ImageProcessor {
   }
 
   @Override
+  public int mostTokens() {
+    int most = 0;
+    for (Size canvas : resolution.canvases()) {
+      Size grid = resolution.grid(canvas).times(patches);
+      // Up to a tenth more along each side than the bound is left as it is.
+      double bound = maxSquares > 0 ? 1.21 * maxSquares * patches * patches : grid.area();
+      most = Math.max(most, (int) Math.min(grid.area(), bound) + grid.height());
+    }
+    return patches * patches + most;
+  }
+
+  @Override
   public int side() {
     return resolution.side();
   }

@@ -68,6 +68,11 @@ final class DynamicImageProcessor implements ImageProcessor {
   }
 
   @Override
+  public int mostTokens() {
+    return resolution.mostBlocks();
+  }
+
+  @Override
   public int side() {
     int factor = resolution.factor();
     return Math.max(1, (int) (Math.sqrt(resolution.minPixels()) / factor + 1)) * factor;

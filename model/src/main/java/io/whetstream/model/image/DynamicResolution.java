@@ -13,6 +13,13 @@ import io.whetstream.model.BadInputException;
 record DynamicResolution(int factor, long minPixels, long maxPixels) {
   private static final int MAX_ASPECT = 200;
 
+  /** Squares of {@code factor} pixels that a picture comes out with at most. */
+  int mostBlocks() {
+    // A strip of which one side would be less than a square keeps one of them.
+    long strip = (long) Math.sqrt((double) MAX_ASPECT * maxPixels) / factor;
+    return Math.toIntExact(Math.max(maxPixels / ((long) factor * factor), strip));
+  }
+
   /**
    * The size a picture is resized to.
    *

@@ -1,6 +1,7 @@
 package io.whetstream.model.image;
 
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 
 /** File formats, told apart by their first bytes: names and media types often lie. */
 enum Format {
@@ -9,7 +10,12 @@ enum Format {
   WEBP,
   GIF,
   BMP,
+  VIDEO,
   UNKNOWN;
+
+  /** Brands of the ISO container that hold pictures: HEIF and AVIF. */
+  private static final List<String> STILL_BRANDS =
+      List.of("heic", "heix", "heim", "heis", "mif1", "avif");
 
   static Format of(byte[] bytes) {
     if (bytes.length > 3 && (bytes[0] & 0xff) == 0xff && (bytes[1] & 0xff) == 0xd8) {
@@ -24,6 +30,14 @@ enum Format {
     }
     if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) {
       return GIF;
+    }
+    // MP4 and QuickTime; Matroska and WebM; AVI.
+    boolean video =
+        (head.startsWith("ftyp", 4) && !STILL_BRANDS.contains(head.substring(8)))
+            || head.startsWith("\u001a\u0045\u00df\u00a3")
+            || (head.startsWith("RIFF") && head.endsWith("AVI "));
+    if (video) {
+      return VIDEO;
     }
     return head.startsWith("BM") ? BMP : UNKNOWN;
   }

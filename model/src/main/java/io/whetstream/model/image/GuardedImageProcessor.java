@@ -41,6 +41,11 @@ record GuardedImageProcessor(ImageProcessor processor) implements ImageProcessor
   }
 
   @Override
+  public int mostTokens() {
+    return processor.mostTokens();
+  }
+
+  @Override
   public int side() {
     return processor.side();
   }

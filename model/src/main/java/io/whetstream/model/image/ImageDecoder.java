@@ -58,6 +58,9 @@ public final class ImageDecoder {
         case WEBP -> webp(encoded);
         case GIF -> gif(encoded);
         case BMP -> bmp(encoded);
+        case VIDEO ->
+            throw new BadImage(
+                "a video; videos are not supported: send one of its frames, as JPEG, PNG or WebP");
         case UNKNOWN ->
             throw new BadImage("not a picture of a known format (JPEG, PNG, WebP, GIF, BMP)");
       };

@@ -52,6 +52,9 @@ public interface ImageProcessor {
   /** The geometry that a picture of this size comes out with. */
   ImageGeometry geometry(int width, int height);
 
+  /** Image tokens that a picture takes at most, whatever its size: the budget. */
+  int mostTokens();
+
   /** Side in pixels of square pictures that come out as they are, or nearly. */
   int side();
 }

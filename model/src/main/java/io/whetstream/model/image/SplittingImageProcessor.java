@@ -86,6 +86,12 @@ final class SplittingImageProcessor implements ImageProcessor {
   }
 
   @Override
+  public int mostTokens() {
+    Size most = new Size(splitting.longestEdge(), splitting.longestEdge());
+    return geometry(splitting.grid(most)).tokens();
+  }
+
+  @Override
   public int side() {
     return splitting.side();
   }

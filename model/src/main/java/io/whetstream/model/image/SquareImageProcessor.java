@@ -109,6 +109,11 @@ final class SquareImageProcessor implements ImageProcessor {
   }
 
   @Override
+  public int mostTokens() {
+    return geometry.tokens();
+  }
+
+  @Override
   public int side() {
     return size;
   }

@@ -24,6 +24,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 
 /**
  * A frozen base model on DJL's PyTorch engine: vision tower, connector and decoder as TorchScript
@@ -276,7 +277,7 @@ public final class Lvlm implements AutoCloseable {
         List<ModelImage> some =
             entry.getValue().subList(from, to).stream().map(images::get).toList();
         if (architecture.tower().dynamic() != null) {
-          parts.addAll(call("features", dynamicArguments(step, some)));
+          parts.addAll(call("features", dynamicArguments(step, some, PatchPlan::bySize)));
         } else {
           NDList arguments = new NDList(pixels(step, some));
           arguments.addAll(vision);
@@ -288,14 +289,20 @@ public final class Lvlm implements AutoCloseable {
         together(step, parts), begins, counts, images.stream().map(ModelImage::geometry).toList());
   }
 
-  /** Pixels, plan and weights for {@code tower_dynamic.py}. */
-  private NDList dynamicArguments(NDManager step, List<ModelImage> alike) {
+  /**
+   * Pixels, plan and weights for {@code tower_dynamic.py}.
+   *
+   * @param arrange puts the picture's windows in another order, which changes no feature
+   */
+  private NDList dynamicArguments(
+      NDManager step, List<ModelImage> alike, UnaryOperator<PatchPlan> arrange) {
     ImageGeometry geometry = alike.get(0).geometry();
     int patch = architecture.tower().patchSize();
     int headDim = architecture.tower().width() / architecture.tower().heads();
     int high = geometry.height() / patch;
     int wide = geometry.width() / patch;
-    PatchPlan plan = PatchPlan.of(architecture.tower().dynamic(), high, wide, patch);
+    PatchPlan plan =
+        arrange.apply(PatchPlan.of(architecture.tower().dynamic(), high, wide, patch));
     long[] order = new long[plan.size()];
     for (int p = 0; p < order.length; p++) {
       order[p] = (long) plan.rows()[p] * wide + plan.columns()[p];
@@ -308,14 +315,9 @@ public final class Lvlm implements AutoCloseable {
       sin[i] = (float) Math.sin(angles[i]);
     }
     LongList windows = new LongList();
-    int equal = 0;
-    for (int w = 0; w < plan.windows().length; w++) {
-      equal++;
-      if (w + 1 == plan.windows().length || plan.windows()[w + 1] != plan.windows()[w]) {
-        windows.add(equal);
-        windows.add(plan.windows()[w]);
-        equal = 0;
-      }
+    for (PatchPlan.Windows run : plan.runs()) {
+      windows.add(run.count());
+      windows.add(run.size());
     }
     int side = architecture.tower().dynamic().positionSide();
     Gathering positions =
@@ -493,7 +495,7 @@ public final class Lvlm implements AutoCloseable {
     Map<String, NDArray> named = new HashMap<>();
     int layers = architecture.tower().layers().size();
     if (architecture.tower().dynamic() != null) {
-      NDList states = call("trace_vision", dynamicArguments(step, alike));
+      NDList states = call("trace_vision", dynamicArguments(step, alike, UnaryOperator.identity()));
       for (int i = 0; i <= layers; i++) {
         named.put("vision.hidden_states." + i, states.get(i));
       }

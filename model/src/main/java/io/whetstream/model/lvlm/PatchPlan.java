@@ -2,6 +2,7 @@ package io.whetstream.model.lvlm;
 
 import io.whetstream.model.checkpoint.DynamicVision;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 
 /**
@@ -56,6 +57,60 @@ public record PatchPlan(int[] rows, int[] columns, int[] windows, int[] blocks) 
     }
     return new PatchPlan(
         rows, columns, windows.stream().mapToInt(Integer::intValue).toArray(), blocks);
+  }
+
+  /**
+   * Windows of equal size: they are computed in one call.
+   *
+   * @param count how many
+   * @param size patches of each
+   */
+  public record Windows(int count, int size) {}
+
+  /**
+   * The same picture with windows of equal size next to each other. A grid of windows has at most
+   * four sizes: those inside, at the right edge, at the bottom and in the corner.
+   */
+  public PatchPlan bySize() {
+    int[] begins = new int[windows.length];
+    for (int w = 1; w < begins.length; w++) {
+      begins[w] = begins[w - 1] + windows[w - 1];
+    }
+    List<Integer> order = new ArrayList<>();
+    for (int w = 0; w < begins.length; w++) {
+      order.add(w);
+    }
+    order.sort(Comparator.comparingInt(w -> -windows[w]));
+    int perBlock = size() / blocks.length;
+    PatchPlan plan =
+        new PatchPlan(
+            new int[size()], new int[size()], new int[windows.length], new int[blocks.length]);
+    int at = 0;
+    for (int w = 0; w < begins.length; w++) {
+      int begin = begins[order.get(w)];
+      int size = windows[order.get(w)];
+      plan.windows[w] = size;
+      System.arraycopy(rows, begin, plan.rows, at, size);
+      System.arraycopy(columns, begin, plan.columns, at, size);
+      System.arraycopy(
+          blocks, begin / perBlock, plan.blocks, at / perBlock, size / perBlock);
+      at += size;
+    }
+    return plan;
+  }
+
+  /** The windows in their order, equal neighbours together. */
+  public List<Windows> runs() {
+    List<Windows> runs = new ArrayList<>();
+    int equal = 0;
+    for (int w = 0; w < windows.length; w++) {
+      equal++;
+      if (w + 1 == windows.length || windows[w + 1] != windows[w]) {
+        runs.add(new Windows(equal, windows[w]));
+        equal = 0;
+      }
+    }
+    return runs;
   }
 
   /** Number of patches. */

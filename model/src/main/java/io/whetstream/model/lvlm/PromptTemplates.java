@@ -3,6 +3,7 @@ package io.whetstream.model.lvlm;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.adapter.PromptEncoding;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -37,6 +38,22 @@ public record PromptTemplates(String image, String text, PromptEncoding encoding
   public PromptTemplates {
     parse(image, IMAGE, encoding);
     parse(text, TEXT, encoding);
+    requireNoVideo(image);
+    requireNoVideo(text);
+  }
+
+  /** The placeholders of videos, in the tokens of the families. */
+  private static void requireNoVideo(String template) {
+    for (String token : List.of("<video>", "<|video_pad|>")) {
+      if (template.contains(token)) {
+        throw new BadInputException(
+            "prompt template '"
+                + template
+                + "' holds "
+                + token
+                + ": videos are not supported, pictures are: <image>");
+      }
+    }
   }
 
   /** Templates that are encoded as a whole. */

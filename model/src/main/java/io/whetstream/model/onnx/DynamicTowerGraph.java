@@ -12,6 +12,9 @@ import java.util.List;
 
 /** The vision tower of pictures of any size, with its connectors, in a graph: Qwen-VL's. */
 final class DynamicTowerGraph {
+  /** Most different sizes of windows in one picture. */
+  static final int WINDOW_SIZES = 4;
+
   private final GraphBuilder g;
   private final Operators o;
   private final Architecture architecture;
@@ -19,6 +22,7 @@ final class DynamicTowerGraph {
   private String cos;
   private String sin;
   private String places;
+  private String count;
 
   DynamicTowerGraph(GraphBuilder builder, Operators operators, Architecture architecture) {
     g = builder;
@@ -30,7 +34,9 @@ final class DynamicTowerGraph {
   /**
    * The value {@code features}, and hidden states [N, P, v] as the result. Inputs: {@code patches
    * [N, P, 3*p*p]} in the order of a {@link PatchPlan}, {@code cos} and {@code sin [P, hd/2]},
-   * {@code blocks [P/(m*m)]}; {@code windows [P]}, each patch's window, where there are any; {@code
+   * {@code blocks [P/(m*m)]}; {@code windows [4, 3]} where there are any: of each size, in
+   * the order of the patches, the first patch, how many windows and how many patches each, and
+   * after all of them, for sizes that there are none of, something small that is overlooked; {@code
    * taps [P*4]} and {@code weights [P, 4]} where positions are learned.
    */
   String build() {
@@ -42,18 +48,20 @@ final class DynamicTowerGraph {
     sin = g.input("sin", GraphBuilder.FLOAT, "P", half);
     String blocks = g.input("blocks", GraphBuilder.INT64, "Q");
     String h = embedded(patches, inputs);
-    String mask = dynamic.windowSize() > 0 ? windows() : null;
     String shape = g.node("Slice", g.node("Shape", patches), g.constant(0), g.constant(2));
-    String count = g.node("Gather", shape, g.scalar(1));
-    String row =
-        g.node("Unsqueeze", g.node("Range", g.scalar(0), count, g.scalar(1)), g.constant(0));
+    count = g.node("Gather", shape, g.constant(1));
+    String range =
+        g.node("Range", g.scalar(0), g.node("Gather", shape, g.scalar(1)), g.scalar(1));
+    String row = g.node("Unsqueeze", range, g.constant(0));
     places = g.node("Expand", row, shape);
+    List<Windows> windows =
+        dynamic.windowSize() > 0 ? windows(g.node("Gather", shape, g.constant(0))) : null;
     ConnectorGraph connectors = new ConnectorGraph(g, o, architecture);
     Connector connector = architecture.connector();
     List<String> features = new ArrayList<>();
     for (int i = 0; i < tower.layers().size(); i++) {
       boolean whole = dynamic.fullAttentionLayers().contains(i);
-      h = layer(h, tower.layers().get(i), whole ? null : mask);
+      h = layer(h, tower.layers().get(i), whole ? null : windows);
       int stacked = dynamic.deepstackLayers().indexOf(i);
       if (stacked >= 0) {
         features.add(connectors.merged(h, connector.deepstack().get(stacked)));
@@ -108,31 +116,82 @@ final class DynamicTowerGraph {
         "ReduceSum", GraphBuilder.attributes().integer("keepdims", 0), x, g.constant(axis));
   }
 
-  /** Which patches see each other: those of one window. */
-  private String windows() {
-    String windows = g.input("windows", GraphBuilder.INT64, "P");
-    String equal =
-        g.node(
-            "Equal",
-            g.node("Unsqueeze", windows, g.constant(1)),
-            g.node("Unsqueeze", windows, g.constant(0)));
-    return g.node("Unsqueeze", equal, g.constant(0, 1));
+  /**
+   * Windows of one size.
+   *
+   * @param begin first patch, [1]
+   * @param end behind the last, [1]
+   * @param apart shape with each window as a sequence: [N * count, size, v]
+   * @param together shape with one after another again: [N, count * size, v]
+   */
+  private record Windows(String begin, String end, String apart, String together) {}
+
+  /** The windows of each size. ONNX Runtime's Attention takes no empty batch. */
+  private List<Windows> windows(String pictures) {
+    String sizes = g.input("windows", GraphBuilder.INT64, WINDOW_SIZES, 3);
+    List<Windows> all = new ArrayList<>();
+    for (int i = 0; i < WINDOW_SIZES; i++) {
+      String own = g.node("Gather", sizes, g.scalar(i));
+      String begin = g.node("Gather", own, g.constant(0));
+      String count = g.node("Gather", own, g.constant(1));
+      String size = g.node("Gather", own, g.constant(2));
+      String patches = g.node("Mul", count, size);
+      String end = g.node("Add", begin, patches);
+      all.add(
+          new Windows(
+              begin,
+              end,
+              shape(g.node("Mul", pictures, count), size),
+              shape(pictures, patches)));
+    }
+    return all;
   }
 
-  private String layer(String h, Layer layer, String mask) {
-    String qkv = o.linear(o.norm(h, layer.attentionNorm()), layer.query());
-    GraphBuilder.Attributes attributes =
+  private String shape(String first, String second) {
+    return g.node(
+        "Concat",
+        GraphBuilder.attributes().integer("axis", 0),
+        first,
+        second,
+        g.constant(tower.width()));
+  }
+
+  private String attended(String q, String k, String v) {
+    return g.node(
+        "Attention",
         GraphBuilder.attributes()
             .integer("q_num_heads", tower.heads())
             .integer("kv_num_heads", tower.heads())
-            .real("scale", 1 / Math.sqrt((double) tower.width() / tower.heads()));
+            .real("scale", 1 / Math.sqrt((double) tower.width() / tower.heads())),
+        q,
+        k,
+        v);
+  }
+
+  /** Attention of each window by itself; those of one size are computed side by side. */
+  private String windowed(String q, String k, String v, List<Windows> windows) {
+    List<String> parts = new ArrayList<>();
+    for (Windows own : windows) {
+      List<String> inputs = new ArrayList<>();
+      for (String x : List.of(q, k, v)) {
+        String sliced = g.node("Slice", x, own.begin(), own.end(), g.constant(1));
+        inputs.add(g.node("Reshape", sliced, own.apart()));
+      }
+      String attended = attended(inputs.get(0), inputs.get(1), inputs.get(2));
+      parts.add(g.node("Reshape", attended, own.together()));
+    }
+    String all =
+        g.node(
+            "Concat", GraphBuilder.attributes().integer("axis", 1), parts.toArray(String[]::new));
+    return g.node("Slice", all, g.constant(0), count, g.constant(1));
+  }
+
+  private String layer(String h, Layer layer, List<Windows> windows) {
+    String qkv = o.linear(o.norm(h, layer.attentionNorm()), layer.query());
     String q = turned(part(qkv, 0));
     String k = turned(part(qkv, 1));
     String v = part(qkv, 2);
-    String attended =
-        mask == null
-            ? g.node("Attention", attributes, q, k, v)
-            : g.node("Attention", attributes, q, k, v, mask);
+    String attended = windows == null ? attended(q, k, v) : windowed(q, k, v, windows);
     String middle = g.node("Add", h, o.linear(attended, layer.output()));
     String y = o.norm(middle, layer.perceptronNorm());
     String inner = o.activation(layer.activation(), o.linear(y, layer.inner().get(0)));

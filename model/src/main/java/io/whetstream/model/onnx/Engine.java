@@ -369,7 +369,7 @@ final class Engine {
       int patch = tower.patchSize();
       int high = geometry.height() / patch;
       int wide = geometry.width() / patch;
-      PatchPlan plan = PatchPlan.of(dynamic, high, wide, patch);
+      PatchPlan plan = PatchPlan.of(dynamic, high, wide, patch).bySize();
       int count = plan.size();
       pixels = fitting(pixels, Math.multiplyExact(alike.size(), geometry.values()));
       for (ModelImage image : alike) {
@@ -401,13 +401,16 @@ final class Engine {
       tensors.put("sin", OnnxTensor.createTensor(environment, sin.flip(), shape));
       tensors.put("blocks", OnnxTensor.createTensor(environment, longs(plan.reverse())));
       if (dynamic.windowSize() > 0) {
-        int[] windows = new int[count];
-        int at = 0;
-        for (int w = 0; w < plan.windows().length; w++) {
-          Arrays.fill(windows, at, at + plan.windows()[w], w);
-          at += plan.windows()[w];
+        List<PatchPlan.Windows> runs = plan.runs();
+        long[][] windows = new long[DynamicTowerGraph.WINDOW_SIZES][];
+        long begin = 0;
+        for (int w = 0; w < windows.length; w++) {
+          PatchPlan.Windows run =
+              w < runs.size() ? runs.get(w) : new PatchPlan.Windows(1, 1);
+          windows[w] = new long[] {w < runs.size() ? begin : 0, run.count(), run.size()};
+          begin += (long) run.count() * run.size();
         }
-        tensors.put("windows", OnnxTensor.createTensor(environment, longs(windows)));
+        tensors.put("windows", OnnxTensor.createTensor(environment, windows));
       }
       if (dynamic.positionSide() > 0) {
         Gathering positions = plan.positions(dynamic.positionSide(), high, wide);

@@ -22,7 +22,7 @@ import java.util.TreeMap;
  */
 public final class OnnxExporter {
   /** Changes whenever a graph changes for the same checkpoint. */
-  public static final int VERSION = 8;
+  public static final int VERSION = 9;
 
   static final String BASE_DIGEST = "whetstream.base_digest";
   static final String EXPORTER_VERSION = "whetstream.exporter_version";

@@ -19,6 +19,8 @@ package io.whetstream.model.train;
  * @param recallI2t the other direction
  * @param recallApart the mean of both directions for new pairs among those of other groups only, so
  *     that it does not fall when groups become harder; NaN without groups
+ * @param tokens positions of the decoder in all rows, soft vectors among them
+ * @param imageTokens those of them that stand for images: what the pixel budget costs
  * @param seconds wall-clock time
  * @param flops useful floating-point operations, see {@link io.whetstream.model.lvlm.Flops}
  */
@@ -36,5 +38,7 @@ public record StepReport(
     double recallT2i,
     double recallI2t,
     double recallApart,
+    long tokens,
+    long imageTokens,
     double seconds,
     double flops) {}

@@ -183,6 +183,11 @@ public final class Trainer implements AutoCloseable {
         recall(outcome.cosines(), batch.excluded(), n, false),
         recall(outcome.cosines(), batch.excluded(), n, true),
         recallApart(outcome.cosines(), batch.excluded(), contrastiveGroups(pairs, groups)),
+        batch.rows().stream().mapToLong(Row::length).sum(),
+        batch.rows().stream()
+            .flatMapToInt(row -> Arrays.stream(row.images()))
+            .mapToLong(image -> batch.images().get(image).tokens())
+            .sum(),
         (System.nanoTime() - start) / 1e9,
         model
             .flops()

@@ -172,6 +172,16 @@ class ModelFamilyTest {
         "onevision | {'text_config':{'use_sliding_window':true}} | sliding_window",
         "onevision | {'text_config':{'layer_types':['sliding_attention']}} | layer_types",
         "onevision | {'vision_aspect_ratio':'anyres'} | anyres_max_N",
+        "next | {'text_config':{'model_type':'mixtral'}} | mixtral",
+        "next | {'vision_config':{'hidden_act':'mish'}} | mish",
+        "onevision | {'text_config':{'model_type':'qwen2_moe'}} | qwen2_moe",
+        "onevision | {'text_config':{'hidden_act':'relu2'}} | relu2",
+        "qwen2 | {'use_sliding_window':true,'sliding_window':1024} | sliding_window",
+        "qwen25 | {'text_config':{'use_sliding_window':true}} | sliding_window",
+        "qwen25 | {'text_config':{'layer_types':['sliding_attention']}} | layer_types",
+        "qwen25 | {'text_config':{'hidden_act':'gelu_fast'}} | gelu_fast",
+        "qwen25 | {'vision_config':{'hidden_act':'softplus'}} | softplus",
+        "smolvlm | {'text_config':{'hidden_act':'swish_glu'}} | swish_glu",
         "smolvlm | {'text_config':{'model_type':'mixtral'}} | mixtral",
         "smolvlm | {'text_config':{'vocab_size':200000},'scale_factor':5} | scale_factor",
         "qwen2 | {'rope_scaling':{'mrope_section':[1,2,3]}} | mrope_section",
@@ -187,11 +197,34 @@ class ModelFamilyTest {
           case "onevision" -> ONEVISION;
           case "smolvlm" -> SMOLVLM;
           case "qwen2" -> QWEN2;
+          case "qwen25" -> QWEN25;
           default -> QWEN3;
         };
     BadInputException e = assertThrows(BadInputException.class, () -> read(reader, json));
     assertTrue(e.getMessage().contains(word), e.getMessage());
     assertTrue(e.getMessage().contains("config.json"), e.getMessage());
+  }
+
+  /** Videos, mixtures of experts and others: by the class that config.json names. */
+  @ParameterizedTest
+  @CsvSource({
+    "Qwen3VLMoeForConditionalGeneration, qwen3_vl_moe",
+    "Qwen2_5OmniForConditionalGeneration, qwen2_5_omni",
+    "LlavaNextVideoForConditionalGeneration, llava_next_video",
+    "VideoLlavaForConditionalGeneration, video_llava",
+    "Idefics2ForConditionalGeneration, idefics2",
+  })
+  void otherArchitecturesAreRefusedWithWhatIsSupported(String architecture, String type)
+      throws IOException {
+    Path file = scratch.resolve("config.json");
+    Files.writeString(
+        file,
+        "{\"architectures\":[\"" + architecture + "\"],\"model_type\":\"" + type + "\"}");
+    BadInputException e = assertThrows(BadInputException.class, () -> ModelConfig.read(file));
+    assertTrue(e.getMessage().contains(architecture), e.getMessage());
+    for (ModelFamily family : ModelFamily.ALL) {
+      assertTrue(e.getMessage().contains(family.architecture()), e.getMessage());
+    }
   }
 
   @ParameterizedTest

@@ -1,6 +1,7 @@
 package io.whetstream.model.image;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
@@ -139,6 +140,27 @@ class ImageDecoderTest {
         assertTrue(e.getMessage().contains("not decoded"), e.getMessage());
       }
     }
+  }
+
+  @Test
+  void aVideoIsRefusedByName() {
+    byte[][] heads = {
+      {0, 0, 0, 32, 'f', 't', 'y', 'p', 'i', 's', 'o', 'm', 0, 0, 2, 0},
+      {0x1a, 0x45, (byte) 0xdf, (byte) 0xa3, 1, 0, 0, 0, 0, 0, 0, 31},
+      {'R', 'I', 'F', 'F', 1, 0, 0, 0, 'A', 'V', 'I', ' ', 'L', 'I', 'S', 'T'},
+    };
+    for (byte[] head : heads) {
+      BadInputException e =
+          assertThrows(
+              BadInputException.class, () -> new ImageDecoder(100).decode(head, "item 'v'"));
+      assertTrue(e.getMessage().contains("video"), e.getMessage());
+      assertTrue(e.getMessage().contains("item 'v'"), e.getMessage());
+    }
+    byte[] picture = {0, 0, 0, 32, 'f', 't', 'y', 'p', 'a', 'v', 'i', 'f', 0, 0, 0, 0};
+    BadInputException e =
+        assertThrows(
+            BadInputException.class, () -> new ImageDecoder(100).decode(picture, "item 'a'"));
+    assertFalse(e.getMessage().contains("video"), e.getMessage());
   }
 
   @Test

@@ -186,6 +186,11 @@ class ImageProcessorTest {
               }
 
               @Override
+              public int mostTokens() {
+                return inner.mostTokens();
+              }
+
+              @Override
               public int side() {
                 return inner.side();
               }

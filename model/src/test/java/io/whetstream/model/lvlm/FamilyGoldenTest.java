@@ -2,6 +2,7 @@ package io.whetstream.model.lvlm;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
@@ -203,6 +204,43 @@ class FamilyGoldenTest {
   }
 
   @TestFactory
+  Stream<DynamicTest> int8StaysCloseAndARowDoesNotDependOnItsNeighbours() {
+    return each(
+        directory -> {
+          ScorerOptions options =
+              ScorerOptions.defaults()
+                  .withThreads(1)
+                  .withCache(scratch.resolve("onnx"))
+                  .withInt8(true);
+          try (Scorer scorer = Scorer.open(directory, options);
+              SafeTensors expected = SafeTensors.open(directory.resolve("expected.safetensors"))) {
+            for (String prefix : batches(directory)) {
+              GoldenBatch batch = GoldenBatch.read(directory, prefix, scratch);
+              float[] want = expected.floats(prefix + "embedding");
+              float[][] got = scorer.embedRows(scorer.base(), batch.rows(), batch.images());
+              for (int r = 0; r < got.length; r++) {
+                Row row = batch.rows().get(r);
+                String what = prefix + "embedding " + r;
+                float[] exact =
+                    Arrays.copyOfRange(want, r * got[r].length, (r + 1) * got[r].length);
+                if (!batch.masked().get(r)) {
+                  double cosine = 0;
+                  for (int i = 0; i < exact.length; i++) {
+                    cosine += exact[i] * got[r][i];
+                  }
+                  assertTrue(cosine > 0.99, what + ": int8 is far from fp32, cosine " + cosine);
+                  assertFalse(Arrays.equals(exact, got[r]), what + ": int8 was not used");
+                }
+                float[] alone =
+                    scorer.embedRows(scorer.base(), List.of(row), batch.images())[0];
+                assertArrayEquals(got[r], alone, 1e-6f, what + " alone");
+              }
+            }
+          }
+        });
+  }
+
+  @TestFactory
   Stream<DynamicTest> aTemplateBecomesTheRecordedIds() {
     return each(
         Golden.holding("e2e.json"),
@@ -268,6 +306,11 @@ class FamilyGoldenTest {
                   .forEach(
                       file -> pictures.add(GoldenBatch.picture(directory.resolve(file.asText()))));
               List<ModelImage> images = processor.process(pictures);
+              for (ModelImage image : images) {
+                assertTrue(
+                    image.tokens() <= processor.mostTokens(),
+                    () -> image.geometry() + " is beyond " + processor.mostTokens());
+              }
               long[] ids =
                   IntStream.range(0, one.get("ids").size())
                       .mapToLong(i -> one.get("ids").get(i).asLong())
