@@ -3,12 +3,12 @@ package io.whetstream.jobs.finetune;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.kafka.Topics;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
-import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.SimilarityQuery;
 import io.whetstream.connectors.registry.AdapterRegistry;
 import io.whetstream.connectors.registry.RegistryOptions;
@@ -168,7 +168,18 @@ class FamilyJobsTest {
     private void query(String id, String text, byte[] image, MatchKind kind) throws Exception {
       SimilarityQuery query =
           new SimilarityQuery(
-              id, text, null, null, List.of(kind), List.of(), 0.999, null, null, true, 1, image,
+              id,
+              text,
+              null,
+              null,
+              List.of(kind),
+              List.of(),
+              0.999,
+              null,
+              null,
+              true,
+              1,
+              image,
               null);
       harness.send(training, topics.queries(), RecordType.QUERY, List.of(query));
     }

@@ -18,8 +18,7 @@ final class LoraNames {
   private static final String IDEFICS3_ROOT = "model.text_model";
 
   /** Roots that PEFT files have had: of LLaVA kinds and Qwen-VL, of Idefics3, of older Qwen-VL. */
-  private static final List<String> ROOTS =
-      List.of(USUAL_ROOT, IDEFICS3_ROOT, OLDER_ROOT, "model");
+  private static final List<String> ROOTS = List.of(USUAL_ROOT, IDEFICS3_ROOT, OLDER_ROOT, "model");
 
   private static final Pattern CANONICAL =
       Pattern.compile(

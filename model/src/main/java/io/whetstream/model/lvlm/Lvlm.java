@@ -301,8 +301,7 @@ public final class Lvlm implements AutoCloseable {
     int headDim = architecture.tower().width() / architecture.tower().heads();
     int high = geometry.height() / patch;
     int wide = geometry.width() / patch;
-    PatchPlan plan =
-        arrange.apply(PatchPlan.of(architecture.tower().dynamic(), high, wide, patch));
+    PatchPlan plan = arrange.apply(PatchPlan.of(architecture.tower().dynamic(), high, wide, patch));
     long[] order = new long[plan.size()];
     for (int p = 0; p < order.length; p++) {
       order[p] = (long) plan.rows()[p] * wide + plan.columns()[p];

@@ -92,8 +92,7 @@ public record PatchPlan(int[] rows, int[] columns, int[] windows, int[] blocks) 
       plan.windows[w] = size;
       System.arraycopy(rows, begin, plan.rows, at, size);
       System.arraycopy(columns, begin, plan.columns, at, size);
-      System.arraycopy(
-          blocks, begin / perBlock, plan.blocks, at / perBlock, size / perBlock);
+      System.arraycopy(blocks, begin / perBlock, plan.blocks, at / perBlock, size / perBlock);
       at += size;
     }
     return plan;

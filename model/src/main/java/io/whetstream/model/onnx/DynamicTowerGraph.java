@@ -34,10 +34,10 @@ final class DynamicTowerGraph {
   /**
    * The value {@code features}, and hidden states [N, P, v] as the result. Inputs: {@code patches
    * [N, P, 3*p*p]} in the order of a {@link PatchPlan}, {@code cos} and {@code sin [P, hd/2]},
-   * {@code blocks [P/(m*m)]}; {@code windows [4, 3]} where there are any: of each size, in
-   * the order of the patches, the first patch, how many windows and how many patches each, and
-   * after all of them, for sizes that there are none of, something small that is overlooked; {@code
-   * taps [P*4]} and {@code weights [P, 4]} where positions are learned.
+   * {@code blocks [P/(m*m)]}; {@code windows [4, 3]} where there are any: of each size, in the
+   * order of the patches, the first patch, how many windows and how many patches each, and after
+   * all of them, for sizes that there are none of, something small that is overlooked; {@code taps
+   * [P*4]} and {@code weights [P, 4]} where positions are learned.
    */
   String build() {
     DynamicVision dynamic = tower.dynamic();
@@ -50,8 +50,7 @@ final class DynamicTowerGraph {
     String h = embedded(patches, inputs);
     String shape = g.node("Slice", g.node("Shape", patches), g.constant(0), g.constant(2));
     count = g.node("Gather", shape, g.constant(1));
-    String range =
-        g.node("Range", g.scalar(0), g.node("Gather", shape, g.scalar(1)), g.scalar(1));
+    String range = g.node("Range", g.scalar(0), g.node("Gather", shape, g.scalar(1)), g.scalar(1));
     String row = g.node("Unsqueeze", range, g.constant(0));
     places = g.node("Expand", row, shape);
     List<Windows> windows =
@@ -139,10 +138,7 @@ final class DynamicTowerGraph {
       String end = g.node("Add", begin, patches);
       all.add(
           new Windows(
-              begin,
-              end,
-              shape(g.node("Mul", pictures, count), size),
-              shape(pictures, patches)));
+              begin, end, shape(g.node("Mul", pictures, count), size), shape(pictures, patches)));
     }
     return all;
   }

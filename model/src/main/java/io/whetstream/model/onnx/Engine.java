@@ -405,8 +405,7 @@ final class Engine {
         long[][] windows = new long[DynamicTowerGraph.WINDOW_SIZES][];
         long begin = 0;
         for (int w = 0; w < windows.length; w++) {
-          PatchPlan.Windows run =
-              w < runs.size() ? runs.get(w) : new PatchPlan.Windows(1, 1);
+          PatchPlan.Windows run = w < runs.size() ? runs.get(w) : new PatchPlan.Windows(1, 1);
           windows[w] = new long[] {w < runs.size() ? begin : 0, run.count(), run.size()};
           begin += (long) run.count() * run.size();
         }

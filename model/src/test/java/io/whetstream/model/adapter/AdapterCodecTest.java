@@ -235,7 +235,8 @@ class AdapterCodecTest {
   private static AdapterArtifact decode(
       SortedMap<String, byte[]> members, SortedMap<String, FloatTensor> lora) {
     SafeTensorsWriter writer = new SafeTensorsWriter();
-    lora.forEach((name, tensor) -> writer.add(LoraNames.toPeft(name, LoraNames.USUAL_ROOT), tensor));
+    lora.forEach(
+        (name, tensor) -> writer.add(LoraNames.toPeft(name, LoraNames.USUAL_ROOT), tensor));
     return AdapterCodec.decode(with(members, TENSORS, writer.toBytes())::get);
   }
 

@@ -92,7 +92,8 @@ class GoldenAdapterTest {
   /** Whether transformers before 4.52 wrote it. */
   private static boolean older(Path golden) {
     try (SafeTensors theirs = SafeTensors.open(golden.resolve("adapter_model.safetensors"))) {
-      return theirs.tensors().keySet().stream().anyMatch(key -> key.contains(".language_model.model."));
+      return theirs.tensors().keySet().stream()
+          .anyMatch(key -> key.contains(".language_model.model."));
     }
   }
 

@@ -218,8 +218,7 @@ class ModelFamilyTest {
       throws IOException {
     Path file = scratch.resolve("config.json");
     Files.writeString(
-        file,
-        "{\"architectures\":[\"" + architecture + "\"],\"model_type\":\"" + type + "\"}");
+        file, "{\"architectures\":[\"" + architecture + "\"],\"model_type\":\"" + type + "\"}");
     BadInputException e = assertThrows(BadInputException.class, () -> ModelConfig.read(file));
     assertTrue(e.getMessage().contains(architecture), e.getMessage());
     for (ModelFamily family : ModelFamily.ALL) {

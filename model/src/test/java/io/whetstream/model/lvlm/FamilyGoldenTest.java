@@ -231,8 +231,7 @@ class FamilyGoldenTest {
                   assertTrue(cosine > 0.99, what + ": int8 is far from fp32, cosine " + cosine);
                   assertFalse(Arrays.equals(exact, got[r]), what + ": int8 was not used");
                 }
-                float[] alone =
-                    scorer.embedRows(scorer.base(), List.of(row), batch.images())[0];
+                float[] alone = scorer.embedRows(scorer.base(), List.of(row), batch.images())[0];
                 assertArrayEquals(got[r], alone, 1e-6f, what + " alone");
               }
             }

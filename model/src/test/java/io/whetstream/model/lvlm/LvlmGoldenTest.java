@@ -37,11 +37,7 @@ class LvlmGoldenTest {
   @TestFactory
   Stream<DynamicTest> greedyContinuationIsTheSame() {
     return models()
-        .map(
-            directory ->
-                dynamicTest(
-                    directory.getFileName().toString(),
-                    () -> greedy(directory)));
+        .map(directory -> dynamicTest(directory.getFileName().toString(), () -> greedy(directory)));
   }
 
   /**
