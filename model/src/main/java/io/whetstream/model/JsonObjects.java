@@ -23,7 +23,9 @@ public final class JsonObjects {
    */
   public static ObjectNode read(Path file) {
     try {
-      if (JSON.readTree(Files.readAllBytes(file)) instanceof ObjectNode object) {
+      byte[] bytes = Files.readAllBytes(file);
+      LfsPointer.refuse(file, bytes);
+      if (JSON.readTree(bytes) instanceof ObjectNode object) {
         return object;
       }
       throw new BadInputException(file + ": not a JSON object");

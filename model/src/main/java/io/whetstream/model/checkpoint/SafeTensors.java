@@ -7,13 +7,13 @@ import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.LfsPointer;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -101,7 +101,8 @@ public final class SafeTensors implements AutoCloseable {
       throw new BadInputException(
           file + ": not a safetensors file: " + size + " bytes, shorter than its length field");
     }
-    requireNoPointer(file, channel, size);
+    LfsPointer.refuse(
+        file, readFully(channel, 0, (int) Math.min(size, LfsPointer.LENGTH)).array());
     long length = readFully(channel, 0, 8).getLong();
     if (length < 0 || length > size - 8) {
       throw new BadInputException(
@@ -159,18 +160,6 @@ public final class SafeTensors implements AutoCloseable {
           file + ": " + (size - position) + " stray bytes behind the last tensor");
     }
     return new SafeTensors(file, map(channel, found), tensors, unread, metadata);
-  }
-
-  private static void requireNoPointer(Path file, FileChannel channel, long size)
-      throws IOException {
-    byte[] pointer = "version https://git-lfs".getBytes(StandardCharsets.US_ASCII);
-    if (size >= pointer.length
-        && Arrays.equals(readFully(channel, 0, pointer.length).array(), pointer)) {
-      throw new BadInputException(
-          file
-              + ": a Git LFS pointer, not the weights themselves; fetch them with 'git lfs pull' in"
-              + " the model's directory");
-    }
   }
 
   /** Maps the data, cut where tensors end; one larger than a map is cut between its elements. */

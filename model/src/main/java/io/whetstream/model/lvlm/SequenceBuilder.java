@@ -15,8 +15,10 @@ import java.util.stream.LongStream;
  * first where it has one; the image token id stands once per image feature; {@code -(k+1)} stands
  * for soft vector k of the row's side. The embedding is read at the last position. Thread-safe.
  *
- * <p>The image side is encoded as a whole, with the image's placeholder in its place. On the text
- * side a caption is encoded by itself, and the template as the continuation of one.
+ * <p>Both sides are encoded as a whole, the image's placeholder or the caption in its place, so a
+ * token may stand for the end of a caption and the beginning of what follows it. Soft vectors are
+ * no text: what stands before them is encoded as if nothing followed, and what stands behind them
+ * as the continuation of the words they replace.
  */
 public final class SequenceBuilder {
   /** Captions to continue; with one of them the template's first word is a token of its own. */
@@ -27,6 +29,10 @@ public final class SequenceBuilder {
   private final PromptTemplates templates;
   private final Side image;
   private final Side text;
+  private final PromptTemplates.Parts aroundCaption;
+
+  /** Whether nothing stands between caption and soft words, not even the blank of a new word. */
+  private final boolean wordsAtOnce;
 
   /**
    * Ids of one template before and behind its slot.
@@ -65,12 +71,14 @@ public final class SequenceBuilder {
       throw new BadInputException(
           "the number of soft vectors must be 0 or more, not " + Math.min(softImage, softText));
     }
+    aroundCaption = withNewWord(templates.textParts());
+    wordsAtOnce = templates.textParts().between().isEmpty();
     if (templates.encoding() == PromptEncoding.PIECES) {
       image = pieces(templates.imageParts(), softImage);
       text = pieces(templates.textParts(), softText);
     } else {
       image = imageSide(templates.imageParts(), softImage);
-      text = textSide(templates.textParts(), softText);
+      text = textSide(aroundCaption, softText);
     }
   }
 
@@ -82,8 +90,9 @@ public final class SequenceBuilder {
   }
 
   /**
-   * The configuration for a new adapter: where both encodings make the same ids of its templates it
-   * is one of the first release's, which every reader knows and whose digest stays what it was.
+   * The configuration for a new adapter: where both encodings make the same ids of its templates and
+   * of every caption it is one of the first release's, which every reader knows and whose digest
+   * stays what it was.
    */
   public static AdapterConfig settled(
       TextTokenizer tokenizer, ModelConfig config, AdapterConfig adapter) {
@@ -98,7 +107,20 @@ public final class SequenceBuilder {
     } catch (BadInputException e) {
       return adapter; // With backslashes it is no template of the first release.
     }
-    return now.image.sameIds(then.image) && now.text.sameIds(then.text) ? older : adapter;
+    boolean same = now.image.sameIds(then.image) && now.text.sameIds(then.text);
+    return same && now.captionStandsAlone(true) ? older : adapter;
+  }
+
+  /** Whether a caption's row has no other words that one of its tokens could reach into. */
+  private boolean captionStandsAlone(boolean soft) {
+    return aroundCaption.before().isEmpty() && wordsBehind(soft).isEmpty();
+  }
+
+  /** What is encoded together with a caption behind it. */
+  private String wordsBehind(boolean soft) {
+    return soft && text.soft() > 0 && wordsAtOnce
+        ? ""
+        : aroundCaption.between() + aroundCaption.soft() + aroundCaption.after();
   }
 
   private Side pieces(PromptTemplates.Parts parts, int soft) {
@@ -143,13 +165,17 @@ public final class SequenceBuilder {
     return split(encoded, at, at + 1, length(parts.before() + placeholder), parts, soft);
   }
 
-  private Side textSide(PromptTemplates.Parts parts, int soft) {
-    PromptTemplates.Parts apart =
-        parts.newWord()
-            ? new PromptTemplates.Parts(
-                parts.before(), " " + parts.between(), parts.soft(), parts.after(), true)
-            : parts;
-    int begin = length(parts.before());
+  /** A blank before a word that follows the slot at once. */
+  private static PromptTemplates.Parts withNewWord(PromptTemplates.Parts parts) {
+    return parts.newWord()
+        ? new PromptTemplates.Parts(
+            parts.before(), " " + parts.between(), parts.soft(), parts.after(), true)
+        : parts;
+  }
+
+  /** The template as the continuation of a caption that none of its tokens joins with. */
+  private Side textSide(PromptTemplates.Parts apart, int soft) {
+    int begin = length(apart.before());
     for (String caption : CAPTIONS) {
       int end = begin + length(caption);
       EncodedText encoded =
@@ -267,7 +293,52 @@ public final class SequenceBuilder {
    * @throws BadInputException if the caption holds the image token
    */
   public long[] textRow(long[] caption, boolean soft) {
-    return row(text, cut(caption, maxCaption(soft)), soft);
+    long[] kept = cut(caption, maxCaption(soft));
+    long[] apart = row(text, kept, soft);
+    if (templates.encoding() == PromptEncoding.PIECES
+        || kept.length == 0
+        || captionStandsAlone(soft)) {
+      return apart;
+    }
+    String words = tokenizer.decode(kept, false);
+    long[] whole = wholeRow(words, soft);
+    // A caption that is cut within a character or spells a special token's name stays what it is.
+    return whole == null
+            || Arrays.equals(whole, apart)
+            || whole.length > config.text().maxPositions()
+            || !Arrays.equals(tokenizer.encodePrompt(words), kept)
+        ? apart
+        : whole;
+  }
+
+  /** The row encoded as one text, or null where a token joins the caption with soft words. */
+  private long[] wholeRow(String caption, boolean soft) {
+    String behind = wordsBehind(soft);
+    EncodedText encoded = tokenizer.encodeWithPlaces(aroundCaption.before() + caption + behind);
+    if (!soft || text.soft() == 0) {
+      return encoded.ids();
+    }
+    int first = 0;
+    while (first < encoded.ids().length && encoded.begins()[first] < 0) {
+      first++;
+    }
+    int end = length(aroundCaption.before() + caption);
+    int last = first;
+    while (last < encoded.ids().length && encoded.begins()[last] >= 0) {
+      if (encoded.begins()[last] < end
+          && encoded.ends()[last] > end + length(aroundCaption.between())) {
+        return null;
+      }
+      last++;
+    }
+    if (!behind.isEmpty()) {
+      Side all = split(encoded, first, first, end, aroundCaption, text.soft());
+      return row(all, new long[0], true);
+    }
+    return concat(
+        Arrays.copyOf(encoded.ids(), last),
+        vectors(text),
+        Arrays.copyOfRange(text.tail(), text.wordsEnd(), text.tail().length));
   }
 
   /** The longest caption, in tokens, that a text row holds uncut. */
@@ -311,16 +382,17 @@ public final class SequenceBuilder {
   }
 
   private long[] row(Side side, long[] slot, boolean soft) {
-    long[] prompt =
-        soft && side.soft() > 0
-            ? LongStream.range(0, side.soft()).map(k -> -(k + 1)).toArray()
-            : side.words();
+    long[] prompt = soft && side.soft() > 0 ? vectors(side) : side.words();
     return concat(
         side.head(),
         slot,
         Arrays.copyOf(side.tail(), side.wordsBegin()),
         prompt,
         Arrays.copyOfRange(side.tail(), side.wordsEnd(), side.tail().length));
+  }
+
+  private static long[] vectors(Side side) {
+    return LongStream.range(0, side.soft()).map(k -> -(k + 1)).toArray();
   }
 
   private static long[] concat(long[]... parts) {

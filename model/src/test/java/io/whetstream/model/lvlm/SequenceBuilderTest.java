@@ -115,6 +115,81 @@ class SequenceBuilderTest {
     return one.get("ids").get((int) i).asLong();
   }
 
+  /**
+   * Whatever part of a text is the caption and whatever the template, the row is Hugging Face's of
+   * the whole text, also where a token stands for the end of the one and the beginning of the
+   * other.
+   */
+  @TestFactory
+  Stream<DynamicTest> captionAndTemplateAreEncodedAsOneTextWhereverTheSeamIs() {
+    List<Path> found =
+        Golden.directories(
+            Golden.holding("tokenizer_expected.json").and(Golden.holding("config.json")));
+    assertFalse(found.isEmpty(), "no golden directory under " + Golden.root());
+    return found.stream()
+        .map(directory -> dynamicTest(directory.getFileName().toString(), () -> seams(directory)));
+  }
+
+  private static void seams(Path directory) throws IOException {
+    ModelConfig config = ModelConfig.read(directory.resolve("config.json"));
+    JsonNode cases =
+        new ObjectMapper().readTree(directory.resolve("tokenizer_expected.json").toFile());
+    int compared = 0;
+    int joined = 0;
+    try (TextTokenizer tokenizer = TextTokenizer.open(directory)) {
+      for (JsonNode one : cases) {
+        String text = one.get("text").asText();
+        long[] ids = LongStream.range(0, one.get("ids").size()).map(i -> id(one, i)).toArray();
+        if (!Arrays.equals(tokenizer.encode(text), tokenizer.encodePrompt(text))) {
+          continue; // It spells special tokens, which captions cannot.
+        }
+        for (int at = 1; at < text.length(); at++) {
+          String before = text.substring(0, at / 2);
+          String caption = text.substring(at / 2, at);
+          if (!tokenizer.decode(tokenizer.encode(caption)).equals(caption)) {
+            continue; // Half a character, or a blank that the tokenizer takes for its own.
+          }
+          String template = escaped(before) + "<text>" + everyEscaped(text.substring(at));
+          SequenceBuilder sequences =
+              new SequenceBuilder(tokenizer, config, new PromptTemplates("<image>", template), 0, 0);
+          long[] row = sequences.textRow(tokenizer.encode(caption), false);
+          assertArrayEquals(ids, row, template + " of '" + caption + "'");
+          compared++;
+          joined += row.length < apart(tokenizer, before, caption, text.substring(at)) ? 1 : 0;
+        }
+      }
+    }
+    assertTrue(compared > 50, "compared only " + compared);
+    assertTrue(joined > 0, "no token of " + directory + " reaches over a seam");
+  }
+
+  private static int apart(TextTokenizer tokenizer, String... pieces) {
+    int begin = tokenizer.encodeWithSpecials("a").length - tokenizer.encode("a").length;
+    return begin + Arrays.stream(pieces).mapToInt(piece -> tokenizer.encode(piece).length).sum();
+  }
+
+  private static String everyEscaped(String text) {
+    return text.isEmpty() ? "" : "\\" + text.charAt(0) + escaped(text.substring(1));
+  }
+
+  @Test
+  void softVectorsFollowACaptionThatIsEncodedAsIfNothingDid() {
+    try (TextTokenizer tokenizer = TextTokenizer.open(MODEL)) {
+      long[] dog = tokenizer.encode("a dog ");
+      SequenceBuilder atOnce = sequences(tokenizer, "<image>", "Say: <text>[in one word:] now", 2);
+      long[] row = atOnce.textRow(dog, true);
+      long[] shown = tokenizer.encodeWithSpecials("Say: a dog ");
+      assertArrayEquals(shown, Arrays.copyOf(row, shown.length));
+      assertEquals(shown.length, indexOf(row, -1));
+
+      SequenceBuilder behind = sequences(tokenizer, "<image>", "<text> s [in one word:]", 2);
+      row = behind.textRow(dog, true);
+      shown = tokenizer.encodeWithSpecials("a dog  s");
+      assertArrayEquals(shown, Arrays.copyOf(row, shown.length));
+      assertEquals(shown.length, indexOf(row, -1));
+    }
+  }
+
   @Test
   void lineBreaksAndBlanksComeOutAsInOneText() {
     try (TextTokenizer tokenizer = TextTokenizer.open(MODEL)) {
