@@ -1,5 +1,16 @@
 # All weights in one vector: how the base of the demo was made.
 
+# The decoder's weights as the passes use them.
+def prepare(w: List[Tensor]) -> List[Tensor]:
+  out = annotate(List[Tensor], [])
+  for i in range(@W_LAYERS@):
+    out.append(w[i])
+  for i in range(@LAYERS@):
+    at = __torch__.decoder_layer(i)
+    for place in range(@W_STRIDE@):
+      out.append(__torch__.prepared(w[at + place], place, w[at + @W_NORM1@], w[at + @W_NORM2@]))
+  return out
+
 # methods
 
   # Next-token loss only. How the flat vector is cut says Java (WholeLayout): the tower's and connector's weights, then the decoder's, a

@@ -22,6 +22,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -39,6 +40,7 @@ public final class Checkpoint implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Checkpoint.class);
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
+  private static final int HASHED_AT_ONCE = 1 << 20;
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private record Place(SafeTensors file, TensorInfo info) {}
@@ -273,6 +275,18 @@ public final class Checkpoint implements AutoCloseable {
     return place(name).file();
   }
 
+  /**
+   * Hands over a tensor's elements in order as they are stored, little-endian, as many at a time as
+   * fit; nothing of any size is held.
+   *
+   * @param room a direct buffer of a multiple of 8 bytes; {@code use} gets it filled, and it is
+   *     filled again when that returns
+   */
+  public void read(String name, ByteBuffer room, Consumer<ByteBuffer> use) {
+    Place place = place(name);
+    place.file().forEachPiece(place.info(), room, use);
+  }
+
   /** A tensor's elements, converted to 32 bit. */
   public float[] floats(String name) {
     Place place = place(name);
@@ -335,6 +349,7 @@ public final class Checkpoint implements AutoCloseable {
   private String hash(String form) {
     try {
       MessageDigest sha = MessageDigest.getInstance("SHA-256");
+      ByteBuffer room = ByteBuffer.allocateDirect(HASHED_AT_ONCE);
       places.forEach(
           (name, place) -> {
             TensorInfo info = place.info();
@@ -343,8 +358,9 @@ public final class Checkpoint implements AutoCloseable {
             boolean checked = used.contains(name);
             place
                 .file()
-                .forEachMap(
+                .forEachPiece(
                     info,
+                    room,
                     bytes -> {
                       if (checked) {
                         requireFinite(place, bytes.duplicate().order(bytes.order()));

@@ -25,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 
 /**
  * A safetensors file, open for reading. The header is checked completely on opening, as strictly as
@@ -419,7 +420,7 @@ public final class SafeTensors implements AutoCloseable {
   }
 
   /** Hands over the tensor's bytes in order, in read-only little-endian maps. */
-  void forEachMap(TensorInfo info, java.util.function.Consumer<ByteBuffer> use) {
+  void forEachMap(TensorInfo info, Consumer<ByteBuffer> use) {
     List<Piece> open = pieces;
     if (open == null) {
       throw new IllegalStateException(file + " has been closed");
@@ -436,6 +437,36 @@ public final class SafeTensors implements AutoCloseable {
                 .asReadOnlyBuffer()
                 .order(ByteOrder.LITTLE_ENDIAN));
       }
+    }
+  }
+
+  /**
+   * Hands over a tensor's bytes in order, as many whole elements at a time as the buffer holds. They
+   * are read, not mapped: what has been read of a map counts as memory of the process for as long
+   * as the map lives, and a model would count twice while it is loaded.
+   *
+   * @param room a direct buffer of any multiple of 8 bytes, given to {@code use} filled
+   */
+  void forEachPiece(TensorInfo info, ByteBuffer room, Consumer<ByteBuffer> use) {
+    if (pieces == null) {
+      throw new IllegalStateException(file + " has been closed");
+    }
+    // A channel of its own: a thread that is interrupted in it closes it for nobody else.
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+      long at = info.begin();
+      while (at < info.end()) {
+        room.clear().limit((int) Math.min(room.capacity(), info.end() - at));
+        while (room.hasRemaining()) {
+          if (channel.read(room, at + room.position()) < 0) {
+            throw new EOFException("it ends at byte " + (at + room.position()));
+          }
+        }
+        at += room.position();
+        use.accept(room.flip().slice().order(ByteOrder.LITTLE_ENDIAN));
+      }
+    } catch (IOException e) {
+      throw new BadInputException(
+          file + ": tensor " + info.name() + " cannot be read: " + e, e);
     }
   }
 

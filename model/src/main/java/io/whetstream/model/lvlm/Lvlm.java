@@ -23,8 +23,11 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.UnaryOperator;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A frozen base model on DJL's PyTorch engine: vision tower, connector and decoder as TorchScript
@@ -39,6 +42,8 @@ import java.util.function.UnaryOperator;
  * microseconds each. Inside TorchScript neither happens.
  */
 public final class Lvlm implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(Lvlm.class);
+
   private final ModelConfig config;
   private final Architecture architecture;
   private final String baseDigest;
@@ -50,6 +55,7 @@ public final class Lvlm implements AutoCloseable {
   private final List<NDArray> decoder;
   private final List<NDArray> lineEnd;
   private final WeightList decoderList;
+  private final long loadedBytes;
   private double attentionDropout;
   private boolean closed;
 
@@ -73,19 +79,17 @@ public final class Lvlm implements AutoCloseable {
         JniUtils.setNumThreads(options.threads());
       }
       bare = script(List.of());
-      vision = load(WeightSlot.vision(architecture), source, "v[]");
-      lineEnd = load(WeightSlot.lineEnd(architecture), source, "line_end");
-      decoderList = WeightSlot.decoder(architecture);
-      decoder = prepare(load(decoderList, source, "w[]"));
+      try (WeightLoader loader = new WeightLoader(this, source)) {
+        vision = named(loader.load(WeightSlot.vision(architecture), false), "v[]");
+        lineEnd = named(loader.load(WeightSlot.lineEnd(architecture), false), "line_end");
+        decoderList = WeightSlot.decoder(architecture);
+        decoder = named(loader.load(decoderList, true), "w[]");
+        loadedBytes = loader.bytes();
+      }
     } catch (RuntimeException e) {
       manager.close();
       throw e;
     }
-  }
-
-  /** Where weights come from: a tensor's values, row-major, for its name and shape. */
-  interface WeightSource {
-    float[] values(WeightSlot.Part part);
   }
 
   /**
@@ -95,18 +99,20 @@ public final class Lvlm implements AutoCloseable {
    *     says
    */
   public static Lvlm open(Checkpoint checkpoint, LvlmOptions options) {
+    String digest = checkpoint.digest();
+    long start = System.nanoTime();
     Lvlm model =
         NativeWork.run(
             () ->
-                new Lvlm(
-                    checkpoint.config(),
-                    checkpoint.digest(),
-                    part -> {
-                      part.check(checkpoint);
-                      return checkpoint.floats(part.name());
-                    },
-                    options));
+                new Lvlm(checkpoint.config(), digest, WeightSource.of(checkpoint), options));
     model.attentionDropout = checkpoint.attentionDropout();
+    LOG.info(
+        "Loaded {}: {} MB of weights in {} on {}, in {} s",
+        checkpoint.directory(),
+        model.loadedBytes >> 20,
+        options.precision().name().toLowerCase(Locale.ROOT),
+        model.manager.getDevice(),
+        (System.nanoTime() - start) / 100_000_000 / 10.0);
     return model;
   }
 
@@ -117,40 +123,7 @@ public final class Lvlm implements AutoCloseable {
    */
   public static Lvlm of(
       ModelConfig config, WholeLayout layout, float[] flat, String name, LvlmOptions options) {
-    return new Lvlm(config, name, part -> layout.values(flat, part), options);
-  }
-
-  private List<NDArray> load(WeightList list, WeightSource source, String name) {
-    List<NDArray> weights = new ArrayList<>();
-    for (WeightSlot slot : list.slots()) {
-      if (slot.sameAs() >= 0) {
-        weights.add(weights.get(slot.sameAs()));
-        continue;
-      }
-      NDList arguments = new NDList();
-      for (WeightSlot.Part part : slot.parts()) {
-        float[] values = part.fixed() != null ? part.fixed() : part.values(source.values(part));
-        NDArray array =
-            manager.create(values, new Shape(part.fixed() != null ? part.shape() : part.made()));
-        array.setName("parts[]");
-        arguments.add(array);
-      }
-      NDArray weight = call("cast", arguments).head();
-      weight.setName(name);
-      weights.add(weight);
-      arguments.forEach(NDArray::close);
-    }
-    return weights;
-  }
-
-  /** What is folded and reordered for speed; see {@code prepare} in {@code decoder.py}. */
-  private List<NDArray> prepare(List<NDArray> weights) {
-    NDList prepared = call("prepare", new NDList(weights));
-    for (int i = 0; i < weights.size(); i++) {
-      // Unchanged ones come back as further handles of the same tensor.
-      weights.get(i).close();
-    }
-    return List.copyOf(named(prepared, "w[]"));
+    return new Lvlm(config, name, WeightSource.of(part -> layout.values(flat, part)), options);
   }
 
   /** The network. */
@@ -170,6 +143,11 @@ public final class Lvlm implements AutoCloseable {
   /** The dropout of attention weights that Hugging Face would train with; passes here have none. */
   public double attentionDropout() {
     return attentionDropout;
+  }
+
+  /** Bytes of the weights in memory. */
+  public long loadedBytes() {
+    return loadedBytes;
   }
 
   public Precision precision() {
@@ -236,7 +214,7 @@ public final class Lvlm implements AutoCloseable {
         });
   }
 
-  private NDList call(String method, NDList arguments) {
+  NDList call(String method, NDList arguments) {
     return bare.call(method, arguments);
   }
 

@@ -41,28 +41,9 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
       this(name, shape, fixed, null);
     }
 
-    /** Values as they are used, from those of the checkpoint. */
-    float[] values(float[] stored) {
-      if (rows == null) {
-        return stored;
-      }
-      int width = stored.length / Math.toIntExact(shape[0]);
-      float[] values = new float[rows.length * width];
-      for (int i = 0; i < rows.length; i++) {
-        System.arraycopy(stored, rows[i] * width, values, i * width, width);
-      }
-      return values;
-    }
-
-    /** The shape of what {@link #values} gives. */
-    long[] made() {
-      long[] made = shape.clone();
-      made[0] = rows == null ? made[0] : rows.length;
-      return made;
-    }
-
-    int size() {
-      return Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact));
+    /** Elements of the checkpoint's tensor. */
+    long size() {
+      return Arrays.stream(shape).reduce(1, Math::multiplyExact);
     }
 
     void check(Checkpoint checkpoint) {
@@ -84,6 +65,16 @@ record WeightSlot(String place, List<Part> parts, int sameAs) {
                 + Arrays.toString(shape));
       }
     }
+  }
+
+  /** The shape of the array: the parts' rows one below the other. */
+  long[] shape() {
+    long[] shape = parts.get(0).shape().clone();
+    shape[0] = 0;
+    for (Part part : parts) {
+      shape[0] += part.rows() == null ? part.shape()[0] : part.rows().length;
+    }
+    return shape;
   }
 
   private static WeightSlot tensor(String place, String name, long... shape) {

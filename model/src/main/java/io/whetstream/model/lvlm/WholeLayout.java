@@ -47,7 +47,7 @@ public final class WholeLayout {
       for (WeightSlot.Part part : slot.parts()) {
         if (part.fixed() == null) {
           offsets.put(part.name(), at);
-          at += part.size();
+          at = Math.toIntExact(at + part.size());
         } else {
           at += part.fixed().length;
         }
@@ -68,7 +68,7 @@ public final class WholeLayout {
       for (WeightSlot.Part part : slot.parts()) {
         if (part.fixed() == null) {
           float[] values = initialiser.values(part.name(), part.shape());
-          System.arraycopy(values, 0, flat, offsets.get(part.name()), part.size());
+          System.arraycopy(values, 0, flat, offsets.get(part.name()), values.length);
         }
       }
     }
@@ -116,6 +116,6 @@ public final class WholeLayout {
 
   float[] values(float[] flat, WeightSlot.Part part) {
     int at = offsets.get(part.name());
-    return Arrays.copyOfRange(flat, at, at + part.size());
+    return Arrays.copyOfRange(flat, at, Math.toIntExact(at + part.size()));
   }
 }

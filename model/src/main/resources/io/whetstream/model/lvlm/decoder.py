@@ -3,7 +3,7 @@
 # Tokens of all rows stand one after another, T in all, without padding: products and norms see [T, .], attention alone sees rows, those
 # of equal length together.
 #
-# As prepare() returns the weights: norm1 is folded into qkv, norm2 into inner (gate and up), rows of qkv side by side.
+# As prepared() returns the weights: norm1 is folded into qkv, norm2 into inner (gate and up), rows of qkv side by side.
 # Adapter list a: per layer pairs of qkv, out, inner, down, then the soft vectors of both sides in one tensor [image K + text K, d]. What a
 # pair is says the part that computes it, adapter_lora.py; without an adapter (adapter_none.py) the soft vectors are all there is.
 
@@ -127,28 +127,22 @@ def unit_length(x: Tensor) -> Tensor:
   y = __torch__.wide(x)
   return y / torch.clamp_min(torch.linalg_vector_norm(y, 2, [-1], True), 1e-12)
 
-# Decoder weights as the passes use them, from those of a checkpoint.
-def prepare(w: List[Tensor]) -> List[Tensor]:
-  out = annotate(List[Tensor], [])
-  for i in range(@W_LAYERS@):
-    out.append(w[i])
-  for i in range(@LAYERS@):
-    at = __torch__.decoder_layer(i)
-    for place in range(@W_STRIDE@):
-      x = w[at + place]
-      if place == @W_QKV@:
-        x = __torch__.side_by_side(x * w[at + @W_NORM1@])
-      if place == @W_QKV_BIAS@:
-        x = __torch__.side_by_side(x)
-      if place == @W_INNER@:
-        x = x * w[at + @W_NORM2@]
-      out.append(x)
-  return out
+# A layer's weight as the passes use it, from that of a checkpoint.
+def prepared(x: Tensor, place: int, norm1: Tensor, norm2: Tensor) -> Tensor:
+  y = x
+  if place == @W_QKV@:
+    y = __torch__.side_by_side(x * norm1)
+  if place == @W_QKV_BIAS@:
+    y = __torch__.side_by_side(x)
+  if place == @W_INNER@:
+    y = x * norm2
+  return y
 
 # methods
 
-  def prepare(self: __torch__.Lvlm, w: List[Tensor]) -> List[Tensor]:
-    return __torch__.prepare(w)
+  # One weight at a time, so that no more than one is there twice. place is in the host's memory.
+  def prepare(self: __torch__.Lvlm, x: Tensor, place: Tensor, norm1: Tensor, norm2: Tensor) -> Tensor:
+    return __torch__.prepared(x, int(place), norm1, norm2)
 
   # One unit of rows. rows = [ids [T], image tokens [n], soft tokens [m], soft rows [m], then into the k tokens kept to the end:
   # read-outs [e] and next-token positions [t], next-token targets [t], feature rows [n], positions [T], groups of equal rows [g, 2] in the

@@ -2,13 +2,20 @@
 
 # methods
 
-  # Weights as they are used: cast, and what shares an input stacked by rows. Always a copy: what comes from Java may lie in a
-  # buffer that is freed with its Java object.
-  def cast(self: __torch__.Lvlm, parts: List[Tensor]) -> Tensor:
-    x = parts[0]
-    if len(parts) > 1:
-      x = torch.cat(parts, 0)
-    return x.to(@DTYPE@, False, True).contiguous()
+  # An array for a weight. sizes in the host's memory; on the device of like.
+  def room(self: __torch__.Lvlm, sizes: Tensor, like: Tensor) -> Tensor:
+    shape = annotate(List[int], [])
+    for i in range(sizes.size(0)):
+      shape.append(int(sizes[i]))
+    return torch.empty(shape, dtype=@DTYPE@, device=ops.prim.device(like))
+
+  # Casts values to where they belong in a weight: from its element number at on, in the host's memory.
+  def place(self: __torch__.Lvlm, target: Tensor, at: Tensor, values: Tensor) -> Tensor:
+    return torch.copy_(torch.narrow(target.view([-1]), 0, int(at), values.numel()), values.view([-1]))
+
+  # Rows in another order, or chosen ones: a copy.
+  def rows(self: __torch__.Lvlm, x: Tensor, order: Tensor) -> Tensor:
+    return torch.index_select(x, 0, order)
 
   # Rows of x [n, d], with one more after them, gathered: indices [m * taps]; weights [m, taps], or [0, 1] where there is one tap of weight 1.
   def gather(self: __torch__.Lvlm, x: Tensor, last: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

@@ -291,6 +291,37 @@ class SafeTensorsTest {
   }
 
   @Test
+  void handsOverATensorInPiecesOfWholeElements() throws IOException {
+    Path file = scratch.resolve("pieces.safetensors");
+    float[] values = new float[103];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = i;
+    }
+    new SafeTensorsWriter()
+        .add("a", new long[] {3}, new float[3])
+        .add("w", new long[] {103}, values)
+        .write(file);
+    try (SafeTensors read = SafeTensors.open(file)) {
+      List<Float> got = new ArrayList<>();
+      List<Integer> sizes = new ArrayList<>();
+      read.forEachPiece(
+          read.info("w"),
+          ByteBuffer.allocateDirect(160),
+          piece -> {
+            sizes.add(piece.remaining());
+            while (piece.hasRemaining()) {
+              got.add(piece.getFloat());
+            }
+          });
+      assertEquals(List.of(160, 160, 92), sizes);
+      assertEquals(103, got.size());
+      for (int i = 0; i < values.length; i++) {
+        assertEquals(values[i], got.get(i));
+      }
+    }
+  }
+
+  @Test
   void aPointerOfGitLfsIsCalledOne() throws IOException {
     Path file = scratch.resolve("pointer.safetensors");
     Files.writeString(file, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 14\n");
