@@ -18,7 +18,7 @@ public interface ImageProcessor {
    */
   static ImageProcessor open(Path modelDir) {
     ModelConfig config = ModelConfig.read(modelDir.resolve("config.json"));
-    return new GuardedImageProcessor(of(modelDir, config));
+    return new GuardedImageProcessor(of(modelDir, config), config.text().maxPositions());
   }
 
   private static ImageProcessor of(Path modelDir, ModelConfig config) {

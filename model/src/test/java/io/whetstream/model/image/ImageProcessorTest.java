@@ -5,10 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.model.BadInputException;
+import io.whetstream.model.Golden;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -194,11 +198,39 @@ class ImageProcessorTest {
               public int side() {
                 return inner.side();
               }
-            });
+            },
+            4096);
     RgbImage picture = ramp(9, 9);
     BadInputException e = assertThrows(BadInputException.class, () -> guarded.process(picture));
     assertTrue(e.getMessage().contains("9x9"), e.getMessage());
     assertEquals(224, guarded.side());
+  }
+
+  @Test
+  void aPictureThatTheContextHasNoRoomForIsRefusedWithTheRemedy() throws IOException {
+    Path model = Golden.directories(Golden.holding("batch.json")).get(0);
+    ObjectMapper json = new ObjectMapper();
+    ObjectNode config = (ObjectNode) json.readTree(model.resolve("config.json").toFile());
+    ImageProcessor roomy = ImageProcessor.open(model);
+    RgbImage picture = ramp(90, 70);
+    int tokens = roomy.process(picture).tokens();
+    for (int room : new int[] {tokens, tokens - 1}) {
+      ((ObjectNode) config.get("text_config")).put("max_position_embeddings", 128 + room);
+      json.writeValue(scratch.resolve("config.json").toFile(), config);
+      Files.copy(
+          model.resolve("preprocessor_config.json"),
+          scratch.resolve("preprocessor_config.json"),
+          StandardCopyOption.REPLACE_EXISTING);
+      ImageProcessor processor = ImageProcessor.open(scratch);
+      if (room == tokens) {
+        assertEquals(tokens, processor.process(picture).tokens());
+      } else {
+        BadInputException e =
+            assertThrows(BadInputException.class, () -> processor.process(picture));
+        assertTrue(e.getMessage().contains("90x70 pixels takes " + tokens), e.getMessage());
+        assertTrue(e.getMessage().contains("preprocessor_config.json"), e.getMessage());
+      }
+    }
   }
 
   @ParameterizedTest
