@@ -86,8 +86,7 @@ final class Idefics3Family implements ModelFamily {
   @Override
   public ImageMarkup markup() {
     String fake = "<fake_token_around_image>";
-    return new ImageMarkup(
-        fake + "<row_%d_col_%d>", "\n", "\n", fake + "<global-img>", fake);
+    return new ImageMarkup(fake + "<row_%d_col_%d>", "\n", "\n", fake + "<global-img>", fake);
   }
 
   @Override

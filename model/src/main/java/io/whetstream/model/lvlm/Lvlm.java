@@ -103,8 +103,7 @@ public final class Lvlm implements AutoCloseable {
     long start = System.nanoTime();
     Lvlm model =
         NativeWork.run(
-            () ->
-                new Lvlm(checkpoint.config(), digest, WeightSource.of(checkpoint), options));
+            () -> new Lvlm(checkpoint.config(), digest, WeightSource.of(checkpoint), options));
     model.attentionDropout = checkpoint.attentionDropout();
     LOG.info(
         "Loaded {}: {} MB of weights in {} on {}, in {} s",
@@ -498,8 +497,7 @@ public final class Lvlm implements AutoCloseable {
     named.put("projected", projected);
     named.put("vision.pixel_shuffled", states.get(layers + 3));
     named.put(
-        "image_features",
-        packed(step, projected.reshape(-1, architecture.featureWidth()), alike));
+        "image_features", packed(step, projected.reshape(-1, architecture.featureWidth()), alike));
     return named;
   }
 
