@@ -5,6 +5,7 @@ import io.whetstream.connectors.types.Types;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.apache.flink.api.common.typeinfo.TypeInfo;
 
 /**
@@ -22,7 +23,10 @@ import org.apache.flink.api.common.typeinfo.TypeInfo;
  *     never null; they need a {@code text}
  * @param minScore cosine in [-1, 1] from which an item matches, or null
  * @param maxFalsePositiveRate P(score &gt;= threshold) per comparison of one kind among
- *     non-matching ones, in (0, 0.5], or null; exactly one of the two is given
+ *     non-matching ones, in (0, 0.5], or null
+ * @param maxAlertsPerDay so many matches a day at most, over the whole job and before copies are
+ *     suppressed, as long as the items are not about what is watched for; above 0, or null; exactly
+ *     one of the three is given
  * @param coolDownMillis no second alert for the same near-duplicate group within this time, or null
  *     for the job's setting
  * @param enabled false keeps the query without matching it
@@ -40,6 +44,7 @@ public record SimilarityQuery(
     List<String> unlike,
     Double minScore,
     Double maxFalsePositiveRate,
+    Double maxAlertsPerDay,
     Long coolDownMillis,
     boolean enabled,
     long createdAt,
@@ -89,8 +94,13 @@ public record SimilarityQuery(
           "query '" + id + "': unlike holds a text that is blank or the query's own");
     }
     Require.that(
-        (minScore == null) != (maxFalsePositiveRate == null),
-        "query '" + id + "': give exactly one of minScore and maxFalsePositiveRate");
+        Stream.of(minScore, maxFalsePositiveRate, maxAlertsPerDay)
+                .filter(Objects::nonNull)
+                .count()
+            == 1,
+        "query '"
+            + id
+            + "': give exactly one of minScore, maxFalsePositiveRate and maxAlertsPerDay");
     Require.that(
         minScore == null || (minScore >= -1 && minScore <= 1),
         "query '" + id + "': minScore must be a cosine from -1 to 1, not " + minScore);
@@ -101,8 +111,43 @@ public record SimilarityQuery(
             + "': maxFalsePositiveRate must be above 0 and at most 0.5, not "
             + maxFalsePositiveRate);
     Require.that(
+        maxAlertsPerDay == null || (maxAlertsPerDay > 0 && Double.isFinite(maxAlertsPerDay)),
+        "query '" + id + "': maxAlertsPerDay must be above 0, not " + maxAlertsPerDay);
+    Require.that(
         coolDownMillis == null || coolDownMillis >= 0,
         "query '" + id + "': coolDownMillis must not be negative, but is " + coolDownMillis);
+  }
+
+  /** One without a budget. */
+  public SimilarityQuery(
+      String id,
+      String text,
+      String imageUri,
+      String imageDigest,
+      List<MatchKind> kinds,
+      List<String> unlike,
+      Double minScore,
+      Double maxFalsePositiveRate,
+      Long coolDownMillis,
+      boolean enabled,
+      long createdAt,
+      byte[] image,
+      Coordinates at) {
+    this(
+        id,
+        text,
+        imageUri,
+        imageDigest,
+        kinds,
+        unlike,
+        minScore,
+        maxFalsePositiveRate,
+        null,
+        coolDownMillis,
+        enabled,
+        createdAt,
+        image,
+        at);
   }
 
   @Override
@@ -127,6 +172,7 @@ public record SimilarityQuery(
         unlike,
         minScore,
         maxFalsePositiveRate,
+        maxAlertsPerDay,
         coolDownMillis,
         enabled,
         createdAt,
@@ -145,6 +191,7 @@ public record SimilarityQuery(
         && unlike.equals(that.unlike)
         && Objects.equals(minScore, that.minScore)
         && Objects.equals(maxFalsePositiveRate, that.maxFalsePositiveRate)
+        && Objects.equals(maxAlertsPerDay, that.maxAlertsPerDay)
         && Objects.equals(coolDownMillis, that.coolDownMillis)
         && enabled == that.enabled
         && createdAt == that.createdAt

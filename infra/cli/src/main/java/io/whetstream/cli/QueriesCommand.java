@@ -51,6 +51,7 @@ final class QueriesCommand implements Runnable {
       List<String> unlike,
       Double minScore,
       Double maxFalsePositiveRate,
+      Double maxAlertsPerDay,
       boolean enabled,
       String state,
       String reason) {}
@@ -100,6 +101,13 @@ final class QueriesCommand implements Runnable {
               description = "Match from the score that so few others reach, for example 0.001.")
           Double rate,
       @Option(
+              names = "--max-alerts-per-day",
+              paramLabel = "NUMBER",
+              description =
+                  "Match from the score that so many unrelated items a day reach, however fast the"
+                      + " stream runs, for example 20.")
+          Double perDay,
+      @Option(
               names = "--cool-down",
               paramLabel = "TIME",
               description = "No second alert for near-duplicates within, for example 10m.")
@@ -125,6 +133,7 @@ final class QueriesCommand implements Runnable {
             unlike,
             minScore,
             rate,
+            perDay,
             coolDown == null ? null : duration(coolDown).toMillis(),
             !disabled,
             System.currentTimeMillis(),
@@ -209,7 +218,9 @@ final class QueriesCommand implements Runnable {
           .append(
               query.minScore() != null
                   ? "score >= " + query.minScore()
-                  : "rate <= " + query.maxFalsePositiveRate())
+                  : query.maxAlertsPerDay() != null
+                      ? "a day <= " + query.maxAlertsPerDay()
+                      : "rate <= " + query.maxFalsePositiveRate())
           .append("  ")
           .append(String.join(",", query.kinds()))
           .append(query.text() == null ? "" : "  \"" + Failures.oneLine(query.text()) + "\"")
@@ -242,6 +253,7 @@ final class QueriesCommand implements Runnable {
           query.unlike(),
           query.minScore(),
           query.maxFalsePositiveRate(),
+          query.maxAlertsPerDay(),
           query.enabled(),
           current ? status.state().name() : null,
           current ? status.reason() : null);
@@ -253,6 +265,7 @@ final class QueriesCommand implements Runnable {
           false,
           List.of(),
           List.of(),
+          null,
           null,
           null,
           false,

@@ -79,8 +79,8 @@ final class Orders implements AutoCloseable {
   }
 
   /**
-   * {@code {id, text?, image? (base64), kinds?, unlike?, minScore? | maxFalsePositiveRate?,
-   * coolDownSeconds?, enabled?}}.
+   * {@code {id, text?, image? (base64), kinds?, unlike?, minScore? | maxFalsePositiveRate? |
+   * maxAlertsPerDay?, coolDownSeconds?, enabled?}}.
    */
   ObjectNode addQuery(JsonNode body) {
     byte[] image = image(body);
@@ -97,6 +97,7 @@ final class Orders implements AutoCloseable {
             unlike,
             number(body, "minScore"),
             number(body, "maxFalsePositiveRate"),
+            number(body, "maxAlertsPerDay"),
             coolDownMillis(body),
             body.path("enabled").asBoolean(true),
             System.currentTimeMillis(),
@@ -156,8 +157,7 @@ final class Orders implements AutoCloseable {
             || (image == null && uri == null)
                 != (before.image() == null && before.imageUri() == null);
     boolean otherBound =
-        !body.path("minScore").isMissingNode()
-            || !body.path("maxFalsePositiveRate").isMissingNode();
+        body.has("minScore") || body.has("maxFalsePositiveRate") || body.has("maxAlertsPerDay");
     SimilarityQuery query =
         new SimilarityQuery(
             id,
@@ -169,6 +169,7 @@ final class Orders implements AutoCloseable {
             body.has("unlike") ? unlike(body) : before.unlike(),
             otherBound ? number(body, "minScore") : before.minScore(),
             otherBound ? number(body, "maxFalsePositiveRate") : before.maxFalsePositiveRate(),
+            otherBound ? number(body, "maxAlertsPerDay") : before.maxAlertsPerDay(),
             body.has("coolDownSeconds") ? coolDownMillis(body) : before.coolDownMillis(),
             body.path("enabled").asBoolean(before.enabled()),
             System.currentTimeMillis(),

@@ -312,6 +312,7 @@ final class TopicFeed implements AutoCloseable {
     q.unlike().forEach(unlike::add);
     node.put("minScore", q.minScore());
     node.put("maxFalsePositiveRate", q.maxFalsePositiveRate());
+    node.put("maxAlertsPerDay", q.maxAlertsPerDay());
     node.put("coolDownMillis", q.coolDownMillis());
     node.put("enabled", q.enabled());
     node.put("revision", record.offset());

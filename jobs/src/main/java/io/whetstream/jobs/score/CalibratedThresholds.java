@@ -48,7 +48,7 @@ final class CalibratedThresholds {
 
   /** Why a query cannot be used under this adapter, or null if it can. */
   String missing(WatchedQuery query) {
-    if (query.maxFalsePositiveRate() == null) {
+    if (query.minScore() != null) {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
@@ -63,17 +63,21 @@ final class CalibratedThresholds {
     return null;
   }
 
-  /** Says that a query's rate is finer than any that can be given; null if it is not. */
-  String tooFine(WatchedQuery query) {
-    if (query.maxFalsePositiveRate() == null) {
+  /**
+   * Says that a rate is finer than any that can be given; null if it is not.
+   *
+   * @param rate what the query asks for now; null if it has a score
+   */
+  String tooFine(WatchedQuery query, Double rate) {
+    if (rate == null) {
       return null;
     }
     for (MatchKind kind : query.kinds()) {
       KindThresholds known = byKind.get(kind);
-      double rate = query.maxFalsePositiveRate();
       if (!known.supports(rate) && !known.extrapolates(rate)) {
-        return "maxFalsePositiveRate "
-            + rate
+        return (query.maxAlertsPerDay() == null
+                ? "maxFalsePositiveRate " + rate
+                : "the rate of maxAlertsPerDay " + query.maxAlertsPerDay() + " in this stream")
             + " is finer than the calibration of "
             + name(kind)
             + " under adapter "
@@ -86,18 +90,17 @@ final class CalibratedThresholds {
   }
 
   /** What has to be said about the thresholds of a query that is not {@link #missing} one. */
-  String note(WatchedQuery query) {
-    if (query.maxFalsePositiveRate() == null) {
+  String note(WatchedQuery query, Double rate) {
+    if (rate == null) {
       return "";
     }
-    String tooFine = tooFine(query);
+    String tooFine = tooFine(query, rate);
     if (tooFine != null) {
       return tooFine + ", which is used";
     }
     List<String> notes = new ArrayList<>();
     for (MatchKind kind : query.kinds().stream().sorted().toList()) {
       KindThresholds known = byKind.get(kind);
-      double rate = query.maxFalsePositiveRate();
       if (!known.supports(rate)) {
         notes.add(
             String.format(
@@ -122,15 +125,18 @@ final class CalibratedThresholds {
         .toPlainString();
   }
 
-  /** The score from which a query matches in one of its kinds. It must not be {@link #missing}. */
-  float of(WatchedQuery query, MatchKind kind) {
-    if (query.minScore() != null) {
+  /**
+   * The score from which a query matches in one of its kinds. It must not be {@link #missing}.
+   *
+   * @param rate what the query asks for now; null if it has a score
+   */
+  float of(WatchedQuery query, MatchKind kind, Double rate) {
+    if (rate == null) {
       return query.minScore().floatValue();
     }
     return settled
         .computeIfAbsent(kind, any -> new HashMap<>())
-        .computeIfAbsent(
-            query.maxFalsePositiveRate(), rate -> (float) byKind.get(kind).threshold(rate));
+        .computeIfAbsent(rate, asked -> (float) byKind.get(kind).threshold(asked));
   }
 
   boolean samples(MatchKind kind) {

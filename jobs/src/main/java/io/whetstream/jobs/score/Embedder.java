@@ -2,6 +2,7 @@ package io.whetstream.jobs.score;
 
 import io.whetstream.model.image.ModelImage;
 import java.util.List;
+import java.util.function.Supplier;
 
 /**
  * What the scoring job needs of a model: vectors of unit length under a named adapter. Thread-safe;
@@ -26,6 +27,18 @@ public interface Embedder extends AutoCloseable {
 
   /** The near-duplicate group of an encoded image. */
   ContentGroup group(byte[] encoded, String where);
+
+  /**
+   * An item's image, decoded.
+   *
+   * @param group its near-duplicate group, computed when it is asked for
+   */
+  record Picture(ModelImage image, Supplier<ContentGroup> group) {}
+
+  /** {@link #image} and {@link #group} of one image, which is decoded once where that is possible. */
+  default Picture picture(byte[] encoded, String where) {
+    return new Picture(image(encoded, where), () -> group(encoded, where));
+  }
 
   float[][] images(Adapter adapter, List<ModelImage> images);
 

@@ -199,6 +199,10 @@ public final class Explainer implements AutoCloseable {
     if (query.minScore() != null) {
       return query.minScore();
     }
+    if (query.maxAlertsPerDay() != null) {
+      // It depends on how fast the stream ran.
+      return Double.NaN;
+    }
     Calibration.Curve curve = calibration.curves().get(CalibratedThresholds.name(kind));
     return curve == null
         ? Double.NaN

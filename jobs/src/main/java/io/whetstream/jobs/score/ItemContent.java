@@ -10,13 +10,18 @@ import java.util.Map;
 /** What alerts say about the content of an item, computed once for all queries that it matches. */
 final class ItemContent {
   private final Read<Item> read;
-  private final Embedder embedder;
+  private final Embedder.Picture picture;
+  private final String baseDigest;
   private final Map<Side, ContentGroup> groups = new EnumMap<>(Side.class);
   private String digest;
 
-  ItemContent(Read<Item> read, Embedder embedder) {
+  /**
+   * @param picture the item's image, or null if it has none
+   */
+  ItemContent(Read<Item> read, Embedder.Picture picture, String baseDigest) {
     this.read = read;
-    this.embedder = embedder;
+    this.picture = picture;
+    this.baseDigest = baseDigest;
   }
 
   Read<Item> read() {
@@ -24,7 +29,7 @@ final class ItemContent {
   }
 
   String baseDigest() {
-    return embedder.baseDigest();
+    return baseDigest;
   }
 
   /** See {@link #digest(Item)}. */
@@ -41,7 +46,7 @@ final class ItemContent {
         side,
         any ->
             side == Side.IMAGE
-                ? embedder.group(read.value().image(), read.at().toString())
+                ? picture.group().get()
                 : ContentGroup.of(read.value().text()));
   }
 

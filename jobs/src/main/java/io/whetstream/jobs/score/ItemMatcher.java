@@ -33,6 +33,7 @@ final class ItemMatcher {
   private final Embedder embedder;
   private final MatrixProduct product;
   private final Watchlist watchlist;
+  private final AlertBudget budget;
   private final int keptNearest;
   private final int samples;
   private final SplittableRandom random = new SplittableRandom(17);
@@ -45,11 +46,13 @@ final class ItemMatcher {
       Embedder embedder,
       MatrixProduct product,
       Watchlist watchlist,
+      AlertBudget budget,
       int keptNearest,
       int samples) {
     this.embedder = embedder;
     this.product = product;
     this.watchlist = watchlist;
+    this.budget = budget;
     this.keptNearest = keptNearest;
     this.samples = samples;
   }
@@ -100,6 +103,7 @@ final class ItemMatcher {
     }
     Set<MatchKind> hitKinds = new LinkedHashSet<>();
     for (MatchKind kind : MatchKind.values()) {
+      budget.compared(kind, present.get(kind.itemSide()).items().length);
       if (watchlist.compares(kind)
           && findHits(now, kind, present.get(kind.itemSide()), hits, sketches)) {
         hitKinds.add(kind);
@@ -112,10 +116,12 @@ final class ItemMatcher {
     List<Match> matches = new ArrayList<>();
     for (int i = 0; i < items.size(); i++) {
       for (Watchlist.Entry entry : hits.get(i)) {
+        entry.matched();
         matches.add(
             new Match(
                 i,
                 entry.query(),
+                entry.contentDigest(),
                 scores(now, entry, images[i], texts[i]),
                 others(nearest, i, entry)));
       }

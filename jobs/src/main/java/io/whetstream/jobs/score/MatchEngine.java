@@ -28,8 +28,15 @@ public final class MatchEngine implements AutoCloseable {
    * @param maxQueries most queries watched for; further ones are refused
    * @param nearest how many other queries an alert names
    * @param samples scores sampled per micro-batch and kind for the live sketches
+   * @param subtasks that divide the items, and so the alerts, among them
    */
-  public record Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {}
+  public record Settings(
+      int batchSize, int slice, int maxQueries, int nearest, int samples, int subtasks) {
+    /** Of an engine that gets all items. */
+    public Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {
+      this(batchSize, slice, maxQueries, nearest, samples, 1);
+    }
+  }
 
   /**
    * An item ready to be embedded.
@@ -59,10 +66,16 @@ public final class MatchEngine implements AutoCloseable {
    * An item that matches a query in at least one kind.
    *
    * @param item index in the micro-batch
+   * @param query without the bytes of its image
+   * @param queryDigest see {@link WatchedQuery#contentDigest}
    * @param scores every comparison that was made of the two, best margin first
    */
   public record Match(
-      int item, WatchedQuery query, List<KindScore> scores, List<Neighbour> nearest) {}
+      int item,
+      WatchedQuery query,
+      String queryDigest,
+      List<KindScore> scores,
+      List<Neighbour> nearest) {}
 
   /** An item that could not be embedded. */
   public record Failure(int item, String reason) {}
@@ -111,10 +124,13 @@ public final class MatchEngine implements AutoCloseable {
   private final ItemMatcher matcher;
   private final Settings settings;
   private final SliceSize sliceSize;
+  private final AlertBudget budget;
   private final Events events;
 
   /** Closed with the engine; null if the product is shared. */
   private MatrixProduct ownProduct;
+
+  private IdleCores ownCores;
 
   /** {@link System#nanoTime} before which pending queries are left alone after a failure. */
   private long embedNotBefore = System.nanoTime();
@@ -139,7 +155,8 @@ public final class MatchEngine implements AutoCloseable {
     this.settings = settings;
     this.sliceSize = new SliceSize(settings.slice());
     this.events = events;
-    this.watchlist = new Watchlist(table, settings.maxQueries());
+    this.budget = new AlertBudget(settings.subtasks(), System::nanoTime);
+    this.watchlist = new Watchlist(table, settings.maxQueries(), budget);
     this.rows = new RowEmbedder(embedder, table, spill);
     this.change = new AdapterChange(table, rows, loader, background, events::adapterRefused);
     this.matcher =
@@ -147,6 +164,7 @@ public final class MatchEngine implements AutoCloseable {
             embedder,
             product,
             watchlist,
+            budget,
             settings.nearest(),
             settings.samples());
   }
@@ -156,7 +174,8 @@ public final class MatchEngine implements AutoCloseable {
    */
   public static MatchEngine alone(
       Embedder embedder, Settings settings, LoadedAdapter.Loader loader, Events events) {
-    MatrixProduct product = new MatrixProduct(embedder.dimension());
+    IdleCores cores = new IdleCores();
+    MatrixProduct product = new MatrixProduct(embedder.dimension(), cores);
     MatchEngine engine =
         new MatchEngine(
             embedder,
@@ -168,6 +187,7 @@ public final class MatchEngine implements AutoCloseable {
             Runnable::run,
             events);
     engine.ownProduct = product;
+    engine.ownCores = cores;
     return engine;
   }
 
@@ -318,8 +338,10 @@ public final class MatchEngine implements AutoCloseable {
       answerMissing(entry);
       return;
     }
-    String tooFine = thresholds.tooFine(entry.query());
-    if (tooFine != null && !entry.wasAccepted()) {
+    String tooFine = thresholds.tooFine(entry.query(), entry.rate());
+    // What a budget comes to changes with the stream.
+    boolean forGood = entry.query().maxAlertsPerDay() == null && !entry.wasAccepted();
+    if (tooFine != null && forGood) {
       watchlist.park(entry);
       events.queryRefused(entry.query(), tooFine);
       return;
@@ -333,7 +355,7 @@ public final class MatchEngine implements AutoCloseable {
   }
 
   private void answerAccepted(Watchlist.Entry entry) {
-    String note = thresholds.note(entry.query());
+    String note = thresholds.note(entry.query(), entry.rate());
     entry.accepted(note);
     events.queryAccepted(entry.query(), entry.thresholds(), note);
   }
@@ -341,7 +363,7 @@ public final class MatchEngine implements AutoCloseable {
   /** Answers the queries of which something else is true than was said. */
   private void answerNews() {
     for (Watchlist.Entry entry : watchlist.active()) {
-      if (entry.isNews(thresholds.note(entry.query()))) {
+      if (entry.isNews(thresholds.note(entry.query(), entry.rate()))) {
         answerAccepted(entry);
       }
     }
@@ -363,6 +385,7 @@ public final class MatchEngine implements AutoCloseable {
   /** Takes live scores into account, at once for all queries. */
   private void settle() {
     boolean news = thresholds.settle();
+    budget.settle();
     liveShares = thresholds.sharesAboveCalibration();
     watchlist.refresh(thresholds);
     if (news) {
@@ -401,7 +424,7 @@ public final class MatchEngine implements AutoCloseable {
   /** Compares a micro-batch of at most {@code batchSize} items with the watchlist. */
   public Outcome match(List<Prepared> items) {
     Outcome outcome = matcher.match(serving, thresholds, items);
-    if (thresholds.isDue()) {
+    if (budget.isDue() && watchlist.hasBudgets() || thresholds.isDue()) {
       settle();
     }
     return outcome;
@@ -427,6 +450,7 @@ public final class MatchEngine implements AutoCloseable {
     }
     if (ownProduct != null) {
       ownProduct.close();
+      ownCores.close();
     }
   }
 }

@@ -36,7 +36,7 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
             query.id(),
             query.revision(),
             query.at(),
-            query.contentDigest(),
+            match.queryDigest(),
             version.digest(),
             version.epoch(),
             version.n(),

@@ -13,9 +13,6 @@ import java.nio.IntBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -33,8 +30,7 @@ final class MatrixProduct implements AutoCloseable {
   private final OrtEnvironment environment = OnnxRuntime.environment();
   private final OrtSession session;
   private final int dimension;
-  private final int helpers;
-  private final ThreadPoolExecutor idleCores;
+  private final IdleCores idleCores;
 
   /** Results of one thread, reused. */
   private static final class Scratch {
@@ -59,29 +55,12 @@ final class MatrixProduct implements AutoCloseable {
 
   private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
 
-  MatrixProduct(int dimension) {
-    this(dimension, Runtime.getRuntime().availableProcessors());
-  }
-
   /**
-   * @param cores most threads that work on one micro-batch
+   * @param cores may help; they stay the caller's
    */
-  MatrixProduct(int dimension, int cores) {
+  MatrixProduct(int dimension, IdleCores cores) {
     this.dimension = dimension;
-    this.helpers = cores - 1;
-    this.idleCores =
-        new ThreadPoolExecutor(
-            Math.max(1, helpers),
-            Math.max(1, helpers),
-            10,
-            TimeUnit.SECONDS,
-            new LinkedBlockingQueue<>(),
-            task -> {
-              Thread thread = new Thread(task, "whetstream-watchlist");
-              thread.setDaemon(true);
-              return thread;
-            });
-    idleCores.allowCoreThreadTimeOut(true);
+    this.idleCores = cores;
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
       // Slabs are divided here, over threads that all subtasks share.
       options.setIntraOpNumThreads(1);
@@ -98,7 +77,6 @@ final class MatrixProduct implements AutoCloseable {
 
   @Override
   public void close() {
-    idleCores.shutdown();
     try {
       session.close();
     } catch (OrtException e) {
@@ -175,7 +153,7 @@ final class MatrixProduct implements AutoCloseable {
           }
         };
     long multiplications = (long) rows * items.count * dimension;
-    long worthIt = Math.min(Math.min(helpers, count - 1), multiplications / WORTH_A_THREAD);
+    long worthIt = Math.min(Math.min(idleCores.count() - 1, count - 1), multiplications / WORTH_A_THREAD);
     for (int i = 0; i < worthIt; i++) {
       // One that no core is idle for finds nothing left.
       idleCores.execute(some);

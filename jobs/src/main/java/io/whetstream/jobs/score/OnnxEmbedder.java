@@ -6,6 +6,7 @@ import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.image.RgbImage;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerAdapter;
 import io.whetstream.model.onnx.ScorerOptions;
@@ -14,6 +15,9 @@ import java.util.List;
 
 /** The real embedder: ONNX Runtime on a model directory. Thread-safe. */
 final class OnnxEmbedder implements Embedder {
+  /** A larger picture is not kept decoded while its micro-batch is matched. */
+  private static final long KEPT_PIXELS = 1 << 20;
+
   private final Scorer scorer;
   private final ImageDecoder decoder;
   private final ImageProcessor processor;
@@ -104,6 +108,15 @@ final class OnnxEmbedder implements Embedder {
   @Override
   public ContentGroup group(byte[] encoded, String where) {
     return ContentGroup.of(decoder.decode(encoded, where));
+  }
+
+  @Override
+  public Picture picture(byte[] encoded, String where) {
+    RgbImage decoded = decoder.decode(encoded, where);
+    ModelImage image = processor.process(decoded);
+    return (long) decoded.width() * decoded.height() <= KEPT_PIXELS
+        ? new Picture(image, () -> ContentGroup.of(decoded))
+        : new Picture(image, () -> group(encoded, where));
   }
 
   @Override

@@ -241,7 +241,8 @@ public record ScoreConfig(
         match.slice(),
         watchlist.maxQueries(),
         match.nearest(),
-        thresholds.samplesPerProduct());
+        thresholds.samplesPerProduct(),
+        parallelism);
   }
 
   /** Kafka client properties, bootstrap servers among them. */

@@ -16,6 +16,7 @@ final class SharedResources implements AutoCloseable {
 
   private final String key;
   private final Embedder embedder;
+  private final IdleCores idleCores = new IdleCores();
   private final MatrixProduct product;
   private final WatchlistTable table;
   private final VectorSpill spill;
@@ -25,7 +26,7 @@ final class SharedResources implements AutoCloseable {
   private SharedResources(String key, Embedder embedder, String spillDirectory) {
     this.key = key;
     this.embedder = embedder;
-    this.product = new MatrixProduct(embedder.dimension());
+    this.product = new MatrixProduct(embedder.dimension(), idleCores);
     this.table = new WatchlistTable(embedder.dimension());
     this.spill =
         spillDirectory.isEmpty()
@@ -67,6 +68,11 @@ final class SharedResources implements AutoCloseable {
     return product;
   }
 
+  /** For what need not be done by a subtask's own thread. */
+  IdleCores idleCores() {
+    return idleCores;
+  }
+
   WatchlistTable table() {
     return table;
   }
@@ -94,6 +100,7 @@ final class SharedResources implements AutoCloseable {
         spill.close();
       }
     }
+    idleCores.close();
     // A read in progress may still hand over an adapter: the session outlives it.
     background.execute(
         () -> {

@@ -16,6 +16,8 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ScheduledFuture;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
@@ -81,9 +83,16 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   private transient SharedResources shared;
   private transient MatcherMetrics counters;
   private transient ControlInput control;
-  private transient List<Read<Item>> batch;
+  private transient List<Arrived> batch;
   private transient boolean flushTimerSet;
   private transient boolean workTimerSet;
+
+  /**
+   * An item that waits for its micro-batch.
+   *
+   * @param picture its image, which is decoded while others still come; null if it has none
+   */
+  private record Arrived(Read<Item> read, CompletableFuture<Embedder.Picture> picture) {}
 
   SimilarityMatcher(ScoreConfig job, ScoreParts parts) {
     this(job, parts, true);
@@ -197,7 +206,16 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   @Override
   public void processElement1(StreamRecord<Read<Item>> element) throws Exception {
-    batch.add(element.getValue());
+    Read<Item> read = element.getValue();
+    byte[] image = read.value().image();
+    batch.add(
+        new Arrived(
+            read,
+            image == null
+                ? null
+                : CompletableFuture.supplyAsync(
+                    () -> shared.embedder().picture(image, read.at().toString()),
+                    shared.idleCores())));
     if (batch.size() >= job.match().batchSize()) {
       flush();
       if (control.engine().hasWork()) {
@@ -220,18 +238,19 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       return;
     }
     List<Read<Item>> items = new ArrayList<>();
+    List<Embedder.Picture> pictures = new ArrayList<>();
     List<MatchEngine.Prepared> prepared = new ArrayList<>();
-    for (Read<Item> read : batch) {
+    for (Arrived arrived : batch) {
+      Read<Item> read = arrived.read();
       Item item = read.value();
       try {
         if (item.image() == null && item.imageUri() != null) {
           throw new BadInputException("the image at " + item.imageUri() + " was not fetched");
         }
-        ModelImage image =
-            item.image() == null
-                ? null
-                : shared.embedder().image(item.image(), read.at().toString());
-        prepared.add(new MatchEngine.Prepared(image, item.text()));
+        Embedder.Picture picture = arrived.picture() == null ? null : decoded(arrived.picture());
+        prepared.add(
+            new MatchEngine.Prepared(picture == null ? null : picture.image(), item.text()));
+        pictures.add(picture);
         items.add(read);
       } catch (BadInputException e) {
         badItem(read, e);
@@ -250,7 +269,9 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     for (MatchEngine.Match match : outcome.matches()) {
       ItemContent content =
           contents.computeIfAbsent(
-              match.item(), i -> new ItemContent(items.get(i), shared.embedder()));
+              match.item(),
+              i ->
+                  new ItemContent(items.get(i), pictures.get(i), shared.embedder().baseDigest()));
       counters.matches.inc();
       output.collect(
           new StreamRecord<>(
@@ -264,6 +285,17 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       }
     }
     counters.itemsScored.inc(items.size());
+  }
+
+  private static Embedder.Picture decoded(CompletableFuture<Embedder.Picture> picture) {
+    try {
+      return picture.join();
+    } catch (CompletionException e) {
+      if (e.getCause() instanceof RuntimeException cause) {
+        throw cause;
+      }
+      throw e;
+    }
   }
 
   private void badItem(Read<Item> item, BadInputException reason) {

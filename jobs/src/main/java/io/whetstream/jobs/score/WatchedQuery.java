@@ -19,13 +19,14 @@ import java.util.stream.Stream;
  * @param revision grows with each change; the offset of the record that made it
  * @param at where it was read
  * @param text text to watch for, or null
- * @param image encoded image to watch for, or null
+ * @param image encoded image to watch for, or null; the watchlist keeps it elsewhere
  * @param kinds the comparisons to make; never empty
  * @param unlike texts that an item must score less with than with {@code text}, in kinds that
  *     compare it
  * @param minScore cosine from which an item matches, or null
- * @param maxFalsePositiveRate asked rate among non-matching comparisons, or null; exactly one of
- *     the two is given
+ * @param maxFalsePositiveRate asked rate among non-matching comparisons, or null
+ * @param maxAlertsPerDay as {@link SimilarityQuery#maxAlertsPerDay}, or null; exactly one of the
+ *     three is given
  * @param coolDownMillis the query's own cool-down, or null for the job's
  */
 public record WatchedQuery(
@@ -38,7 +39,34 @@ public record WatchedQuery(
     List<String> unlike,
     Double minScore,
     Double maxFalsePositiveRate,
+    Double maxAlertsPerDay,
     Long coolDownMillis) {
+
+  /** One without a budget. */
+  public WatchedQuery(
+      String id,
+      long revision,
+      Coordinates at,
+      String text,
+      byte[] image,
+      Set<MatchKind> kinds,
+      List<String> unlike,
+      Double minScore,
+      Double maxFalsePositiveRate,
+      Long coolDownMillis) {
+    this(
+        id,
+        revision,
+        at,
+        text,
+        image,
+        kinds,
+        unlike,
+        minScore,
+        maxFalsePositiveRate,
+        null,
+        coolDownMillis);
+  }
 
   /**
    * Takes over a query whose image, if it has one, is at hand.
@@ -60,7 +88,26 @@ public record WatchedQuery(
         query.unlike(),
         query.minScore(),
         query.maxFalsePositiveRate(),
+        query.maxAlertsPerDay(),
         query.coolDownMillis());
+  }
+
+  /** The same query without the bytes of its image, if it has one. */
+  WatchedQuery withoutImage() {
+    return image == null
+        ? this
+        : new WatchedQuery(
+            id,
+            revision,
+            at,
+            text,
+            null,
+            kinds,
+            unlike,
+            minScore,
+            maxFalsePositiveRate,
+            maxAlertsPerDay,
+            coolDownMillis);
   }
 
   /** The text as a row of the watchlist, or null. */

@@ -25,6 +25,7 @@ final class Watchlist implements AutoCloseable {
   /** A query with the rows of its contents and the thresholds in use. */
   static final class Entry {
     private final WatchedQuery query;
+    private final String contentDigest;
     private final List<MatchKind> kinds;
     private final float[] thresholds;
     private final int textRow;
@@ -39,9 +40,14 @@ final class Watchlist implements AutoCloseable {
 
     private float[] said;
 
+    private final AlertBudget.Heat heat = new AlertBudget.Heat();
+    private Double rate;
+
     private Entry(
         WatchedQuery query, boolean accepted, int textRow, int imageRow, int[] unlikeRows) {
-      this.query = query;
+      // The image is the table's, once for all subtasks.
+      this.query = query.withoutImage();
+      this.contentDigest = query.contentDigest();
       this.kinds = query.kinds().stream().sorted().toList();
       this.thresholds = new float[kinds.size()];
       this.textRow = textRow;
@@ -50,8 +56,14 @@ final class Watchlist implements AutoCloseable {
       this.accepted = accepted;
     }
 
+    /** Without the bytes of its image. */
     WatchedQuery query() {
       return query;
+    }
+
+    /** See {@link WatchedQuery#contentDigest}. */
+    String contentDigest() {
+      return contentDigest;
     }
 
     List<MatchKind> kinds() {
@@ -88,6 +100,16 @@ final class Watchlist implements AutoCloseable {
       return result;
     }
 
+    /** The rate that its thresholds are those of; null if it has a score. */
+    Double rate() {
+      return rate;
+    }
+
+    /** An item matches it. */
+    void matched() {
+      heat.matched();
+    }
+
     boolean wasAccepted() {
       return accepted;
     }
@@ -104,10 +126,18 @@ final class Watchlist implements AutoCloseable {
       return !noteNow.equals(note) || !Arrays.equals(said, thresholds);
     }
 
-    private void set(CalibratedThresholds from) {
+    private void set(CalibratedThresholds from, AlertBudget budget) {
+      setRate(budget);
       for (int i = 0; i < thresholds.length; i++) {
-        thresholds[i] = from.of(query, kinds.get(i));
+        thresholds[i] = from.of(query, kinds.get(i), rate);
       }
+    }
+
+    private void setRate(AlertBudget budget) {
+      rate =
+          query.maxAlertsPerDay() == null
+              ? query.maxFalsePositiveRate()
+              : Double.valueOf(budget.rate(query.maxAlertsPerDay(), query.kinds(), heat));
     }
   }
 
@@ -209,15 +239,18 @@ final class Watchlist implements AutoCloseable {
 
   private final WatchlistTable table;
   private final int maxQueries;
+  private final AlertBudget budget;
+  private int budgets;
   private final Map<String, Entry> active = new LinkedHashMap<>();
   private final Map<String, Entry> pending = new LinkedHashMap<>();
   private final Map<String, Entry> unsupported = new LinkedHashMap<>();
   private final Map<Side, Rows> rows = new EnumMap<>(Side.class);
   private final Map<MatchKind, Integer> comparing = new EnumMap<>(MatchKind.class);
 
-  Watchlist(WatchlistTable table, int maxQueries) {
+  Watchlist(WatchlistTable table, int maxQueries, AlertBudget budget) {
     this.table = table;
     this.maxQueries = maxQueries;
+    this.budget = budget;
     for (Side side : Side.values()) {
       rows.put(side, new Rows(side));
     }
@@ -231,6 +264,11 @@ final class Watchlist implements AutoCloseable {
 
   boolean isActive(String id) {
     return active.containsKey(id);
+  }
+
+  /** Whether thresholds depend on how fast the stream runs. */
+  boolean hasBudgets() {
+    return budgets > 0;
   }
 
   /** Rows of the table that items are matched with. */
@@ -274,14 +312,15 @@ final class Watchlist implements AutoCloseable {
     if (!active.containsKey(query.id()) && known >= maxQueries) {
       return false;
     }
-    pending.put(
-        query.id(),
+    Entry entry =
         new Entry(
             query,
             acceptedBefore,
             acquire(query.textContent()),
             acquire(query.imageContent()),
-            query.unlikeContents().stream().mapToInt(table::acquire).toArray()));
+            query.unlikeContents().stream().mapToInt(table::acquire).toArray());
+    entry.setRate(budget);
+    pending.put(query.id(), entry);
     return true;
   }
 
@@ -302,7 +341,7 @@ final class Watchlist implements AutoCloseable {
   void activate(Entry entry, CalibratedThresholds thresholds) {
     leavePending(entry);
     active.put(entry.query.id(), entry);
-    entry.set(thresholds);
+    entry.set(thresholds, budget);
     for (Side side : Side.values()) {
       if (entry.row(side) >= 0) {
         rows.get(side).add(entry.row(side), entry);
@@ -313,6 +352,7 @@ final class Watchlist implements AutoCloseable {
       rows.get(Side.TEXT).addUnlike(row);
     }
     entry.kinds.forEach(kind -> comparing.merge(kind, 1, Integer::sum));
+    budgets += entry.query.maxAlertsPerDay() == null ? 0 : 1;
   }
 
   /** A pending query waits for an adapter whose calibration supports it. */
@@ -367,6 +407,7 @@ final class Watchlist implements AutoCloseable {
       rows.get(Side.TEXT).removeUnlike(row);
     }
     entry.kinds.forEach(kind -> comparing.merge(kind, -1, Integer::sum));
+    budgets -= entry.query.maxAlertsPerDay() == null ? 0 : 1;
   }
 
   private void release(Entry entry) {
@@ -405,7 +446,7 @@ final class Watchlist implements AutoCloseable {
         lost.add(entry);
         continue;
       }
-      entry.set(thresholds);
+      entry.set(thresholds, budget);
       for (MatchKind kind : entry.kinds) {
         Side side = kind.querySide();
         rows.get(side).lowerMinimum(entry.row(side), kind, entry.threshold(kind));

@@ -40,9 +40,10 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Timeout(300)
 class LiveThresholdsTest {
-  private static final String PREFIX = "live.";
+  private static String prefix = "live.";
   private static final int ITEMS = 10_000;
   private static final double RATE = 0.01;
+  private static final double BUDGET_PER_SECOND = 2;
 
   @TempDir static Path directory;
   private static ScoreCluster cluster;
@@ -146,7 +147,8 @@ class LiveThresholdsTest {
           Set.of(MatchKind.TEXT_TEXT),
           List.of(),
           null,
-          RATE,
+          record.value()[0] == 'b' ? null : RATE,
+          record.value()[0] == 'b' ? BUDGET_PER_SECOND * 86_400 : null,
           null);
     }
 
@@ -192,7 +194,7 @@ class LiveThresholdsTest {
             match: {batchSize: 32}
             suppression: {coolDown: 0s, finalCountAfter: 0s, floodMatches: 1000000000}
             """
-                .formatted(cluster.bootstrapServers(), PREFIX),
+                .formatted(cluster.bootstrapServers(), prefix),
             List.of());
     StreamExecutionEnvironment env = cluster.environment();
     ScoreGraph graph =
@@ -203,14 +205,14 @@ class LiveThresholdsTest {
                     .<io.whetstream.connectors.types.Read<io.whetstream.connectors.records.Item>>
                         builder()
                     .setBootstrapServers(cluster.bootstrapServers())
-                    .setTopics(PREFIX + "items")
+                    .setTopics(prefix + "items")
                     .setStartingOffsets(OffsetsInitializer.earliest())
                     .setDeserializer(new SimilarityMatcherTest.TextItems())
                     .build(),
                 WatermarkStrategy.forMonotonousTimestamps(),
                 "items"),
             config,
-            new Parts(new WordParts(PREFIX)));
+            new Parts(new WordParts(prefix)));
     graph.alerts().map(new SimilarityMatcherTest.Line()).sinkTo(sink("out"));
     graph.answers().map(new AnswerLine()).setParallelism(1).sinkTo(sink("answers"));
     env.setParallelism(1);
@@ -223,14 +225,14 @@ class LiveThresholdsTest {
         .setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE)
         .setRecordSerializer(
             KafkaRecordSerializationSchema.builder()
-                .setTopic(PREFIX + topic)
+                .setTopic(prefix + topic)
                 .setValueSerializationSchema(new SimpleStringSchema())
                 .build())
         .build();
   }
 
   private static List<String> lines(String topic) {
-    return cluster.read(PREFIX + topic).stream()
+    return cluster.read(prefix + topic).stream()
         .map(record -> new String(record.value(), StandardCharsets.UTF_8))
         .toList();
   }
@@ -240,7 +242,7 @@ class LiveThresholdsTest {
     Random random = new Random(name.hashCode());
     for (int i = 0; i < items; i++) {
       double score = Math.min(0.99, Math.max(-0.99, mean + 0.1 * random.nextGaussian()));
-      cluster.send(PREFIX + "items", name + i, Double.toString(score));
+      cluster.send(prefix + "items", name + i, Double.toString(score));
     }
   }
 
@@ -250,16 +252,17 @@ class LiveThresholdsTest {
 
   @Test
   void theMeasuredRateStaysWithinAFactorOfTwoWhenScoresMoveUpAndDown() throws Exception {
-    cluster.topics(1, PREFIX + "items", PREFIX + "out", PREFIX + "answers");
-    cluster.compactedTopics(PREFIX + "queries", PREFIX + "adapters", PREFIX + "adapters.control");
-    cluster.send(PREFIX + "queries", "q", "x");
-    cluster.send(PREFIX + "adapters", "default", "1");
+    prefix = "live.";
+    cluster.topics(1, prefix + "items", prefix + "out", prefix + "answers");
+    cluster.compactedTopics(prefix + "queries", prefix + "adapters", prefix + "adapters.control");
+    cluster.send(prefix + "queries", "q", "x");
+    cluster.send(prefix + "adapters", "default", "1");
     double[] means = {0.2, 0.4, 0.1};
     for (double mean : means) {
       send("settle" + mean + "-", mean, ITEMS);
       send("measure" + mean + "-", mean, ITEMS);
     }
-    cluster.send(PREFIX + "items", "last", "0.999");
+    cluster.send(prefix + "items", "last", "0.999");
     cluster.flush();
     JobID job = submit();
     ScoreCluster.await("the last is alerted", () -> alerts("last") == 1);
@@ -272,5 +275,48 @@ class LiveThresholdsTest {
     List<String> answers = lines("answers");
     assertEquals("ACCEPTED ", answers.get(0));
     assertTrue(answers.get(1).contains("have moved away from the calibration"), answers.get(1));
+  }
+
+  /** Item by item, so that the stream is as slow as a micro-batch that waits for more. */
+  private static void sendSlowly(String name, int items) throws Exception {
+    Random random = new Random(name.hashCode());
+    for (int i = 0; i < items; i++) {
+      long before = lines("out").size();
+      cluster.send(prefix + "items", name + i, Double.toString(0.2 + 0.1 * random.nextGaussian()));
+      if (i % 10 == 9) {
+        cluster.send(prefix + "items", name + "mark" + i, "0.999");
+        cluster.flush();
+        ScoreCluster.await("the mark is alerted", () -> lines("out").size() > before);
+      }
+    }
+  }
+
+  @Test
+  void anAlertBudgetIsKeptWhenTheStreamRunsAHundredTimesAsFast() throws Exception {
+    prefix = "budget.";
+    cluster.topics(1, prefix + "items", prefix + "out", prefix + "answers");
+    cluster.compactedTopics(prefix + "queries", prefix + "adapters", prefix + "adapters.control");
+    cluster.send(prefix + "queries", "q", "budget");
+    cluster.send(prefix + "adapters", "default", "1");
+    cluster.flush();
+    JobID job = submit();
+    sendSlowly("slow-", 300);
+    long slow = alerts("slow-") - alerts("slow-mark");
+    long start = System.nanoTime();
+    send("fast-", 0.2, ITEMS);
+    send("faster-", 0.2, ITEMS);
+    cluster.send(prefix + "items", "last", "0.999");
+    cluster.flush();
+    ScoreCluster.await("the last is alerted", () -> alerts("last") == 1);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    cluster.cancel(job);
+    long fast = alerts("fast");
+    assertTrue(slow > 0, "a slow stream may match more often");
+    // Until the mean over ten seconds has followed to a hundred times the speed.
+    double lag = AlertBudget.SHORT_SECONDS * Math.log(100);
+    double most = BUDGET_PER_SECOND * (seconds + lag) * 1.5;
+    assertTrue(fast <= most, fast + " alerts in " + seconds + " s, at most " + most);
+    assertTrue(
+        slow / 300.0 > 3.0 * fast / (2 * ITEMS), slow + " of 300 and " + fast + " of " + 2 * ITEMS);
   }
 }

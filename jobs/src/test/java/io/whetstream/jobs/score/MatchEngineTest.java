@@ -36,7 +36,8 @@ class MatchEngineTest {
 
   private final WordEmbedder embedder = new WordEmbedder();
   private final WatchlistTable table = new WatchlistTable(WordEmbedder.DIMENSION);
-  private final MatrixProduct product = new MatrixProduct(WordEmbedder.DIMENSION);
+  private final IdleCores cores = new IdleCores(2);
+  private final MatrixProduct product = new MatrixProduct(WordEmbedder.DIMENSION, cores);
   private final Map<Long, Calibration> calibrations = new HashMap<>();
   private final Set<Long> corrupt = new HashSet<>();
   private final Set<Long> notAnswered = new HashSet<>();
@@ -94,6 +95,7 @@ class MatchEngineTest {
   void nothingIsLeftOpen() {
     engine.close();
     product.close();
+    cores.close();
     assertEquals(0, embedder.openHandles.get());
     assertEquals(0, table.openDigests());
     assertEquals(0, table.size(MatchKind.Side.TEXT));

@@ -10,12 +10,24 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class MatrixProductTest {
+  private static final IdleCores CORES = new IdleCores();
+  private static final IdleCores FOUR = new IdleCores(4);
+  private static final IdleCores ONE = new IdleCores(1);
+
+  @AfterAll
+  static void stop() {
+    CORES.close();
+    FOUR.close();
+    ONE.close();
+  }
+
   /** Vectors that lie in all directions, near one another, or have one large value. */
   private static float[][] vectors(Random random, int count, int dimension) {
     float[] centre = gaussian(random, dimension);
@@ -94,7 +106,7 @@ class MatrixProductTest {
   @ValueSource(ints = {1, 3, 24, 128, 896})
   void noScoreIsFartherFromTheProductOfEightBitsThanItsBound(int dimension) {
     Random random = new Random(3);
-    try (MatrixProduct product = new MatrixProduct(dimension)) {
+    try (MatrixProduct product = new MatrixProduct(dimension, CORES)) {
       for (int items : new int[] {1, 3, 33}) {
         for (int rows : new int[] {1, 17, 1024, 1100}) {
           everyScoreLiesWithinItsBound(
@@ -115,7 +127,7 @@ class MatrixProductTest {
       {1e15f, -1e15f, 3, 0},
       {1, 1 / 254f, -1 / 254f, 1 / 255f}
     };
-    try (MatrixProduct product = new MatrixProduct(4)) {
+    try (MatrixProduct product = new MatrixProduct(4, CORES)) {
       for (float[] item : rows) {
         everyScoreLiesWithinItsBound(product, new float[][] {item}, rows);
       }
@@ -126,7 +138,7 @@ class MatrixProductTest {
   @Test
   void theBoundOfVectorsInAllDirectionsIsNarrow() {
     Random random = new Random(5);
-    try (MatrixProduct product = new MatrixProduct(128)) {
+    try (MatrixProduct product = new MatrixProduct(128, CORES)) {
       float[][] items = new float[16][];
       float[][] rows = new float[1000][];
       for (int i = 0; i < rows.length; i++) {
@@ -144,14 +156,14 @@ class MatrixProductTest {
     float[][] items = vectors(random, 64, 64);
     float[][] rows = vectors(random, 60_000, 64);
     VectorSlabs slabs = slabs(rows);
-    try (MatrixProduct product = new MatrixProduct(64, 4)) {
+    try (MatrixProduct product = new MatrixProduct(64, FOUR)) {
       int[] highest = new int[59];
       product.multiply(
           product.items(items),
           slabs,
           rows.length,
           (index, slab, here, products) -> highest[index] = products[(here - 1) * 64 + 63]);
-      try (MatrixProduct alone = new MatrixProduct(64, 1)) {
+      try (MatrixProduct alone = new MatrixProduct(64, ONE)) {
         alone.multiply(
             alone.items(items),
             slabs,
@@ -178,7 +190,7 @@ class MatrixProductTest {
   @Tag("slow")
   void ofTenMillionComparisonsNoneIsFartherFromItsScoreThanItsBound() {
     Random random = new Random(7);
-    try (MatrixProduct product = new MatrixProduct(256)) {
+    try (MatrixProduct product = new MatrixProduct(256, CORES)) {
       float[][] items = vectors(random, 100, 256);
       for (int part = 0; part < 10; part++) {
         everyScoreLiesWithinItsBound(product, items, vectors(random, 10_000, 256));

@@ -345,9 +345,20 @@ function drawQueries() {
   $("noqueries").hidden = rows.length > 0;
 }
 
+// What a query may ask for, and the part of the form that it is entered in.
+const BOUNDS = [
+  { field: "minScore", mode: "score", says: "score from" },
+  { field: "maxFalsePositiveRate", mode: "rate", says: "false positives at most" },
+  { field: "maxAlertsPerDay", mode: "budget", says: "unrelated alerts a day at most" },
+];
+
+function boundOf(q) {
+  return BOUNDS.find((each) => q[each.field] !== null && q[each.field] !== undefined);
+}
+
 function queryRow(q, status, found) {
-  const asked = q.minScore !== null && q.minScore !== undefined
-    ? "score from " + q.minScore : "false positives at most " + q.maxFalsePositiveRate;
+  const bound = boundOf(q);
+  const asked = bound.says + " " + q[bound.field];
   const effective = status && status.thresholds.length && q.minScore === null
     ? ", now from " + status.thresholds.map((t) => fixed(t.score)).join(" / ") : "";
   const word = !q.enabled ? ["off", "warn"]
@@ -573,9 +584,9 @@ function editQuery(q) {
     form.elements.id.value = q.id;
     form.elements.text.value = q.text || "";
     form.elements.unlike.value = q.unlike.join("\n");
-    const byScore = q.minScore !== null;
-    form.elements.mode.value = byScore ? "score" : "rate";
-    form.elements[byScore ? "score" : "rate"].value = byScore ? q.minScore : q.maxFalsePositiveRate;
+    const bound = boundOf(q);
+    form.elements.mode.value = bound.mode;
+    form.elements[bound.mode].value = q[bound.field];
     if (q.coolDownMillis !== null) form.elements.cooldown.value = q.coolDownMillis / 1000;
   }
   $("querydialog").showModal();
@@ -601,8 +612,8 @@ $("queryform").addEventListener("submit", async (event) => {
     if (form.text.value.trim() || changes) body.text = form.text.value.trim() ? form.text.value : null;
     body.unlike = form.unlike.value.split("\n").filter((line) => line.trim());
     if (form.image.files.length) body.image = await base64(form.image.files[0]);
-    if (form.mode.value === "score") body.minScore = Number(form.score.value);
-    else body.maxFalsePositiveRate = Number(form.rate.value);
+    const bound = BOUNDS.find((each) => each.mode === form.mode.value);
+    body[bound.field] = Number(form[bound.mode].value);
     if (form.cooldown.value !== "") body.coolDownSeconds = Number(form.cooldown.value);
     else if (changes) body.coolDownSeconds = null;
     await order("POST", changes ? "/api/queries/change" : "/api/queries", body);
