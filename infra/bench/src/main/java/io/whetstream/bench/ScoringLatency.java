@@ -27,6 +27,7 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.checkpoint.FloatTensor;
 import io.whetstream.model.checkpoint.TextConfig;
+import io.whetstream.model.image.ImageDecoder;
 import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.onnx.Scorer;
@@ -129,8 +130,8 @@ public final class ScoringLatency implements Callable<Integer> {
   private double jobOverScorer = Double.NaN;
 
   /**
-   * Items a second of the whole job over images a second of a scorer that is given the same
-   * pictures, prepared, with the same adapter and one thread; the scorer is measured before and
+   * Items a second of the whole job over images a second of one thread that decodes the same
+   * pictures and gives them to a scorer with the same adapter; the latter is measured before and
    * after the job.
    */
   static double jobOverScorer(int flood) throws Exception {
@@ -138,7 +139,7 @@ public final class ScoringLatency implements Callable<Integer> {
     new CommandLine(latency)
         .setCaseInsensitiveEnumValuesAllowed(true)
         .parseArgs(
-            "--measure=CAPACITY", "--delivery=exactly-once", "--flood=" + flood, "--queries=100");
+            "--measure=CAPACITY", "--delivery=exactly-once", "--flood=" + flood, "--queries=1000");
     latency.call();
     return latency.jobOverScorer;
   }
@@ -205,7 +206,19 @@ public final class ScoringLatency implements Callable<Integer> {
       if (measures.contains(Measure.CAPACITY)) {
         double before = scorer();
         double capacity = capacity(committed);
-        jobOverScorer = 2 * capacity / (before + scorer());
+        double after = scorer();
+        jobOverScorer = 2 * capacity / (before + after);
+        System.out.printf(
+            Locale.ROOT,
+            "%s: job %.0f items/s at %d queries, parallelism %d; decoding and scoring alone %.0f and"
+                + " %.0f images/s; %.2f%n",
+            delivery,
+            capacity,
+            queries + 1,
+            parallelism,
+            before,
+            after,
+            jobOverScorer);
       }
       if (measures.contains(Measure.ALERTS)) {
         double capacity = capacity(committed);
@@ -377,25 +390,31 @@ public final class ScoringLatency implements Callable<Integer> {
 
   // ---- measurements
 
-  /** Images a second that a scorer alone embeds, in batches as the job's. */
+  /** Encoded images a second that one thread alone decodes and embeds, in batches as the job's. */
   private double scorer() {
-    List<ModelImage> images = new ArrayList<>();
+    ImageDecoder decoder = new ImageDecoder(50_000_000);
     ImageProcessor processor = ImageProcessor.open(DemoBase.directory());
-    for (int i = 0; i < SCORER_BATCH; i++) {
-      images.add(processor.process(SceneRenderer.render(scenes.scene(i))));
-    }
     ScorerOptions options = ScorerOptions.defaults().withThreads(1).withMaxBatch(SCORER_BATCH);
     try (Scorer scorer = Scorer.open(DemoBase.directory(), options);
         ScorerAdapter adapter = scorer.load(adapter(1))) {
-      scorer.embedImages(adapter, images);
+      scorer.embedImages(adapter, prepared(decoder, processor, 0));
       long start = System.nanoTime();
       int batches = 0;
       while (System.nanoTime() - start < SCORER_NANOS) {
-        scorer.embedImages(adapter, images);
+        scorer.embedImages(adapter, prepared(decoder, processor, batches));
         batches++;
       }
       return batches * SCORER_BATCH / ((System.nanoTime() - start) / 1e9);
     }
+  }
+
+  private List<ModelImage> prepared(ImageDecoder decoder, ImageProcessor processor, int batch) {
+    List<ModelImage> images = new ArrayList<>();
+    for (int i = 0; i < SCORER_BATCH; i++) {
+      byte[] picture = pictures.get((batch * SCORER_BATCH + i) % PICTURES);
+      images.add(processor.process(decoder.decode(picture, "a picture")));
+    }
+    return images;
   }
 
   /** From sending a query, its change or its removal until the matcher has taken it up. */

@@ -42,7 +42,9 @@ public final class WatchlistScale implements Callable<Integer> {
   @Option(names = "--queries", split = ",", defaultValue = "1000,10000,100000")
   private List<Integer> sizes;
 
-  @Option(names = "--dimension", defaultValue = "512")
+  @Option(names = "--dimension", split = ",", defaultValue = "512")
+  private List<Integer> dimensions;
+
   private int dimension;
 
   @Option(names = "--batch", defaultValue = "32")
@@ -51,7 +53,10 @@ public final class WatchlistScale implements Callable<Integer> {
   @Option(names = "--batches", defaultValue = "30")
   private int batches;
 
-  @Option(names = "--flips", defaultValue = "200")
+  @Option(
+      names = "--flips",
+      defaultValue = "200",
+      description = "0 for a million queries: vectors of two adapters need not fit.")
   private int flips;
 
   /** Runs the measurement. */
@@ -66,8 +71,11 @@ public final class WatchlistScale implements Callable<Integer> {
             + batch
             + " (p50) | flip us p50 | flip us p99 | flip us max | MB of vectors, one digest | MB of"
             + " heap | us per query to re-embed, without the model |\n|---|---|---|---|---|---|---|---|---|");
-    for (int size : sizes) {
-      print(measure(size));
+    for (int each : dimensions) {
+      dimension = each;
+      for (int size : sizes) {
+        print(measure(size));
+      }
     }
     model();
     return 0;
@@ -97,6 +105,7 @@ public final class WatchlistScale implements Callable<Integer> {
   static Figures measure(int size, int flips) {
     WatchlistScale scale = new WatchlistScale();
     new CommandLine(scale).parseArgs("--flips", Integer.toString(flips));
+    scale.dimension = scale.dimensions.get(0);
     return scale.measure(size);
   }
 
@@ -122,7 +131,7 @@ public final class WatchlistScale implements Callable<Integer> {
     try (MatchEngine engine =
         MatchEngine.alone(
             embedder,
-            new MatchEngine.Settings(batch, 64, size, 3, 64),
+            new MatchEngine.Settings(batch, 4096, size, 3, 64),
             wanted -> new LoadedAdapter(wanted, new Named(wanted.digest()), calibration()),
             new Flips(flipNanos))) {
       AdapterVersion first = new AdapterVersion(0, 1, "1");
@@ -159,15 +168,19 @@ public final class WatchlistScale implements Callable<Integer> {
       long bytes = engine.watchlistBytes();
       long heap = heap() - heapBefore;
       long start = System.nanoTime();
-      int turns = Math.max(3, Math.min(flips, 200_000 / size));
+      int turns = Math.min(flips, Math.max(3, 200_000 / size));
       for (int n = 0; n < turns; n++) {
         flip(engine, n + 2);
       }
-      double reembed = (System.nanoTime() - start) / 1e3 / ((double) turns * size);
+      double reembed =
+          turns == 0 ? 0 : (System.nanoTime() - start) / 1e3 / ((double) turns * size);
       // The flip itself is what is wanted 200 times: vectors from one array make it quick.
       embedder.constant = true;
       for (int n = turns; n < flips; n++) {
         flip(engine, n + 2);
+      }
+      if (flips == 0) {
+        flipNanos.add(0L);
       }
       long[] sorted = flipNanos.stream().mapToLong(Long::longValue).sorted().toArray();
       Arrays.sort(perItem);

@@ -109,7 +109,8 @@ final class AdapterChange {
   AdapterVectors advance(AdapterVersion serving, Watchlist watchlist, SliceSize slice) {
     takeLoaded();
     begin(serving);
-    return target == null || System.nanoTime() - embedNotBefore < 0
+    long now = System.nanoTime();
+    return target == null || now - embedNotBefore < 0
         ? null
         : embedSlice(watchlist, slice);
   }
@@ -167,14 +168,17 @@ final class AdapterChange {
   private AdapterVectors embedSlice(Watchlist watchlist, SliceSize slice) {
     AdapterVectors vectors = target;
     try {
-      int left = slice.next();
       long start = System.nanoTime();
+      // Others may have embedded the rest even while it is the items' turn.
+      int turn = slice.isDue(start) ? slice.next() : 0;
+      int left = turn;
       for (Side side : Side.values()) {
         List<Integer> claimed = vectors.slabs(side).claim(watchlist.needed(side), left);
         rows.embed(vectors, side, claimed);
         left -= claimed.size();
       }
-      slice.took(slice.next() - left, System.nanoTime() - start);
+      long now = System.nanoTime();
+      slice.took(turn - left, now - start, now);
     } catch (BadInputException e) {
       target = null;
       table.leave(vectors, true);

@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
@@ -44,6 +45,11 @@ final class CalibratedThresholds {
   /** The name under which calibrations list a kind: a cosine does not know which side is which. */
   static String name(MatchKind kind) {
     return (kind == MatchKind.TEXT_IMAGE ? MatchKind.IMAGE_TEXT : kind).label();
+  }
+
+  /** Whether there is a calibration for every kind, so that no query is {@link #missing} one. */
+  boolean hasAll() {
+    return byKind.size() == MatchKind.values().length;
   }
 
   /** Why a query cannot be used under this adapter, or null if it can. */
@@ -115,6 +121,25 @@ final class CalibratedThresholds {
       }
     }
     return notes.stream().distinct().collect(Collectors.joining("; "));
+  }
+
+  /** Notes of many queries, of which most ask for the same. */
+  Notes notes() {
+    return new Notes();
+  }
+
+  /** Valid until the next {@link #settle}. */
+  final class Notes {
+    private record Asked(Double rate, Double perDay, Set<MatchKind> kinds) {}
+
+    private final Map<Asked, String> known = new HashMap<>();
+
+    String of(WatchedQuery query, Double rate) {
+      return rate == null
+          ? ""
+          : known.computeIfAbsent(
+              new Asked(rate, query.maxAlertsPerDay(), query.kinds()), any -> note(query, rate));
+    }
   }
 
   /** A rate in few digits, rounded up: what is offered must be supported. */

@@ -28,13 +28,21 @@ public final class MatchEngine implements AutoCloseable {
    * @param maxQueries most queries watched for; further ones are refused
    * @param nearest how many other queries an alert names
    * @param samples scores sampled per micro-batch and kind for the live sketches
+   * @param embedShare most of the time that is spent on embedding the watchlist for another adapter
+   *     while items come
    * @param subtasks that divide the items, and so the alerts, among them
    */
   public record Settings(
-      int batchSize, int slice, int maxQueries, int nearest, int samples, int subtasks) {
-    /** Of an engine that gets all items. */
+      int batchSize,
+      int slice,
+      int maxQueries,
+      int nearest,
+      int samples,
+      double embedShare,
+      int subtasks) {
+    /** Of an engine that gets all items, and whose adapters change without regard to them. */
     public Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {
-      this(batchSize, slice, maxQueries, nearest, samples, 1);
+      this(batchSize, slice, maxQueries, nearest, samples, 1, 1);
     }
   }
 
@@ -153,7 +161,7 @@ public final class MatchEngine implements AutoCloseable {
       Events events) {
     this.table = table;
     this.settings = settings;
-    this.sliceSize = new SliceSize(settings.slice());
+    this.sliceSize = new SliceSize(settings.slice(), settings.embedShare());
     this.events = events;
     this.budget = new AlertBudget(settings.subtasks(), System::nanoTime);
     this.watchlist = new Watchlist(table, settings.maxQueries(), budget);
@@ -239,12 +247,11 @@ public final class MatchEngine implements AutoCloseable {
     thresholds = new CalibratedThresholds(serving.version(), serving.calibration());
     watchlist.askUnsupportedAgain();
     List<Watchlist.Entry> lost = watchlist.refresh(thresholds);
-    long nanos = System.nanoTime() - start;
     table.flipped(serving);
     table.leave(old, false);
-    events.flipped(old.version(), serving.version(), nanos);
     lost.forEach(this::answerMissing);
     answerNews();
+    events.flipped(old.version(), serving.version(), System.nanoTime() - start);
   }
 
   // ---- queries
@@ -307,7 +314,8 @@ public final class MatchEngine implements AutoCloseable {
       left -= claimed.size();
       failed.put(side, rows.embedEach(serving, side, claimed));
     }
-    sliceSize.took(sliceSize.next() - left, System.nanoTime() - start);
+    long now = System.nanoTime();
+    sliceSize.took(sliceSize.next() - left, now - start, now);
     for (Watchlist.Entry entry : slice) {
       String reason = null;
       boolean complete = true;
@@ -347,24 +355,25 @@ public final class MatchEngine implements AutoCloseable {
       return;
     }
     watchlist.activate(entry, thresholds);
-    answerAccepted(entry);
+    answerAccepted(entry, thresholds.note(entry.query(), entry.rate()));
   }
 
   private void answerMissing(Watchlist.Entry entry) {
     events.queryRefused(entry.query(), thresholds.missing(entry.query()));
   }
 
-  private void answerAccepted(Watchlist.Entry entry) {
-    String note = thresholds.note(entry.query(), entry.rate());
+  private void answerAccepted(Watchlist.Entry entry, String note) {
     entry.accepted(note);
     events.queryAccepted(entry.query(), entry.thresholds(), note);
   }
 
   /** Answers the queries of which something else is true than was said. */
   private void answerNews() {
+    CalibratedThresholds.Notes notes = thresholds.notes();
     for (Watchlist.Entry entry : watchlist.active()) {
-      if (entry.isNews(thresholds.note(entry.query(), entry.rate()))) {
-        answerAccepted(entry);
+      String note = notes.of(entry.query(), entry.rate());
+      if (entry.isNews(note)) {
+        answerAccepted(entry, note);
       }
     }
   }
@@ -424,6 +433,7 @@ public final class MatchEngine implements AutoCloseable {
   /** Compares a micro-batch of at most {@code batchSize} items with the watchlist. */
   public Outcome match(List<Prepared> items) {
     Outcome outcome = matcher.match(serving, thresholds, items);
+    sliceSize.itemsCame();
     if (budget.isDue() && watchlist.hasBudgets() || thresholds.isDue()) {
       settle();
     }

@@ -100,9 +100,9 @@ final class QueryAnswers {
     return waiting.isEmpty();
   }
 
-  /** Hands over what is to be sent. */
-  void send(Consumer<QueryStatus> to) {
-    while (!waiting.isEmpty()) {
+  /** Hands over at most so many of what is to be sent. */
+  void send(int most, Consumer<QueryStatus> to) {
+    for (int i = 0; i < most && !waiting.isEmpty(); i++) {
       to.accept(waiting.poll());
     }
   }

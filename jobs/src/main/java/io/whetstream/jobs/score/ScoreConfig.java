@@ -98,11 +98,17 @@ public record ScoreConfig(
    * @param maxQueryBytes largest query image, encoded
    * @param spillDirectory where vectors survive a restart of the process, on a local disk; {@code
    *     auto}: in the JVM's directory for temporary files; empty: nowhere, they are embedded again
+   * @param embedShare most of a matcher's time that goes to embedding the watchlist under a new
+   *     adapter while items come; they are matched under the old one in the rest
    */
-  public record Watchlist(int maxQueries, ByteSize maxQueryBytes, String spillDirectory)
+  public record Watchlist(
+      int maxQueries, ByteSize maxQueryBytes, String spillDirectory, double embedShare)
       implements Serializable {
     public Watchlist {
       Checks.atLeast("watchlist.maxQueries", maxQueries, 1);
+      Checks.that(
+          embedShare > 0 && embedShare <= 1,
+          "watchlist.embedShare must be above 0 and at most 1, not " + embedShare);
     }
 
     /** Where vectors are kept, or empty. */
@@ -205,7 +211,7 @@ public record ScoreConfig(
             3,
             Duration.ofSeconds(1),
             Duration.ofSeconds(5)),
-        new Watchlist(100_000, ByteSize.ofMega(1), "auto"),
+        new Watchlist(100_000, ByteSize.ofMega(1), "auto", 0.3),
         new Thresholds(64),
         new Suppress(
             Duration.ofMinutes(10),
@@ -242,6 +248,7 @@ public record ScoreConfig(
         watchlist.maxQueries(),
         match.nearest(),
         thresholds.samplesPerProduct(),
+        watchlist.embedShare(),
         parallelism);
   }
 

@@ -8,7 +8,6 @@ import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.types.Read;
 import io.whetstream.model.BadInputException;
-import io.whetstream.model.image.ModelImage;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -73,6 +72,9 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
 
   private static final long WORK_INTERVAL_MILLIS = 1;
 
+  /** After a change of adapter every query may have to be answered: items do not wait for that. */
+  private static final int ANSWERS_PER_TURN = 200;
+
   private final ScoreConfig job;
   private final ScoreParts parts;
   private final boolean readFirst;
@@ -132,6 +134,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   @Override
   public void prepareSnapshotPreBarrier(long checkpointId) throws Exception {
     flush();
+    sendAnswers(Integer.MAX_VALUE);
   }
 
   @Override
@@ -233,7 +236,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   }
 
   private void flush() {
-    sendAnswers();
+    sendAnswers(ANSWERS_PER_TURN);
     if (batch.isEmpty()) {
       return;
     }
@@ -285,6 +288,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       }
     }
     counters.itemsScored.inc(items.size());
+    // What the scores gave reason to say is not kept until more items come.
+    scheduleWork();
   }
 
   private static Embedder.Picture decoded(CompletableFuture<Embedder.Picture> picture) {
@@ -325,8 +330,8 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
     }
   }
 
-  private void sendAnswers() {
-    control.answers().send(answer -> output.collect(ANSWERS, new StreamRecord<>(answer)));
+  private void sendAnswers(int most) {
+    control.answers().send(most, answer -> output.collect(ANSWERS, new StreamRecord<>(answer)));
   }
 
   // ---- work between micro-batches
@@ -341,7 +346,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
         () -> {
           workTimerSet = false;
           control.engine().work();
-          sendAnswers();
+          sendAnswers(ANSWERS_PER_TURN);
           scheduleWork();
         });
   }
@@ -377,11 +382,13 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
   @Override
   public void endInput(int inputId) {
     flush();
+    sendAnswers(Integer.MAX_VALUE);
   }
 
   @Override
   public void finish() throws Exception {
     flush();
+    sendAnswers(Integer.MAX_VALUE);
     super.finish();
   }
 

@@ -441,8 +441,9 @@ final class Watchlist implements AutoCloseable {
   List<Entry> refresh(CalibratedThresholds thresholds) {
     rows.values().forEach(Rows::clearMinimum);
     List<Entry> lost = new ArrayList<>();
+    boolean hasAll = thresholds.hasAll();
     for (Entry entry : active.values()) {
-      if (thresholds.missing(entry.query) != null) {
+      if (!hasAll && thresholds.missing(entry.query) != null) {
         lost.add(entry);
         continue;
       }
