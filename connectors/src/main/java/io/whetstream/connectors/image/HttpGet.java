@@ -67,12 +67,14 @@ final class HttpGet {
   private final List<Addresses.Range> allowed;
   private final long maxBytes;
   private final Resolver resolver;
+  private final HttpProxy proxy;
 
   HttpGet(ImageOptions options, Resolver resolver) {
     this.hosts = options.hosts();
     this.allowed = options.privateNetworks().stream().map(Addresses.Range::parse).toList();
     this.maxBytes = options.maxBytes();
     this.resolver = resolver;
+    this.proxy = HttpProxy.parse(options.proxy());
   }
 
   /**
@@ -162,7 +164,14 @@ final class HttpGet {
               remaining(deadline),
               TimeUnit.MILLISECONDS);
       try {
-        plain.connect(new InetSocketAddress(address, port), remaining(deadline));
+        plain.connect(
+            proxy == null
+                ? new InetSocketAddress(address, port)
+                : new InetSocketAddress(proxy.host(), proxy.port()),
+            remaining(deadline));
+        if (proxy != null) {
+          tunnel(plain, HttpProxy.authority(address, port));
+        }
         try (Socket socket = secure ? secure(plain, uri.getHost(), port) : plain) {
           socket.getOutputStream().write(request(uri, port, secure));
           socket.getOutputStream().flush();
@@ -177,6 +186,22 @@ final class HttpGet {
       boolean late = System.nanoTime() - deadline >= 0;
       throw new Temporary(
           uri + " cannot be read: " + (late ? "it takes too long" : e.getMessage()), e);
+    }
+  }
+
+  /** Asks the proxy for a connection to an address; from then on the socket is as if it were one. */
+  private static void tunnel(Socket socket, String authority) throws IOException {
+    String wanted = "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n\r\n";
+    socket.getOutputStream().write(wanted.getBytes(StandardCharsets.US_ASCII));
+    socket.getOutputStream().flush();
+    // Unbuffered: what follows the empty line is the server's.
+    int[] headerBytes = {0};
+    String status = line(socket.getInputStream(), headerBytes);
+    while (!line(socket.getInputStream(), headerBytes).isEmpty()) {
+      // Nothing in the proxy's header is of use.
+    }
+    if (!status.matches("HTTP/1\\.[01] 2[0-9]{2}( .*)?")) {
+      throw new IOException("the proxy answers '" + status + "' when asked for " + authority);
     }
   }
 

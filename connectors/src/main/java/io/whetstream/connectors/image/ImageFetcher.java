@@ -35,6 +35,7 @@ public final class ImageFetcher implements AutoCloseable {
   private final HttpGet http;
   private final List<Path> roots;
   private final ExecutorService executor;
+  private final HostTurns turns;
   private final Map<String, Kept> cache = new LinkedHashMap<>(16, 0.75f, true);
   private long cached;
 
@@ -49,6 +50,7 @@ public final class ImageFetcher implements AutoCloseable {
           return thread;
         };
     this.executor = Executors.newFixedThreadPool(options.concurrency(), threads);
+    this.turns = new HostTurns(executor, options.perHost());
   }
 
   /** A root is unescaped where it is a URI, because the addresses below it are. */
@@ -70,7 +72,18 @@ public final class ImageFetcher implements AutoCloseable {
 
   /** As {@link #fetch(ImageRecord)}, on a thread of the fetcher; failures are the future's own. */
   public <T> CompletableFuture<T> fetchLater(ImageRecord<T> record) {
-    return CompletableFuture.supplyAsync(() -> fetch(record), executor);
+    return CompletableFuture.supplyAsync(
+        () -> fetch(record), task -> turns.execute(hostOf(record.imageUri()), task));
+  }
+
+  /** What stands for a host in the address, also in one that is refused later. */
+  private static String hostOf(String uri) {
+    try {
+      String host = new URI(uri).getHost();
+      return host == null ? "" : host.toLowerCase(Locale.ROOT);
+    } catch (URISyntaxException e) {
+      return "";
+    }
   }
 
   /**

@@ -20,6 +20,9 @@ import java.util.List;
  * @param retries after network failures and answers 429 and 5xx
  * @param backoff before the first retry; it doubles
  * @param concurrency fetches at the same time in each subtask
+ * @param perHost of these, fetches from one host, so that a slow one does not hold up the others
+ * @param proxy {@code http://host:port} of an HTTP proxy, or empty: it is told the address that was
+ *     looked up and checked here, for http as for https
  * @param cacheBytes most bytes of images kept by URI in each subtask; 0 for none
  * @param cacheFor how long an image is kept
  */
@@ -33,6 +36,8 @@ public record ImageOptions(
     int retries,
     Duration backoff,
     int concurrency,
+    int perHost,
+    String proxy,
     long cacheBytes,
     Duration cacheFor)
     implements Serializable {
@@ -41,6 +46,10 @@ public record ImageOptions(
     roots = List.copyOf(roots);
     hosts = List.copyOf(hosts);
     privateNetworks = List.copyOf(privateNetworks);
+    if (perHost < 1 || perHost > concurrency) {
+      throw new BadInputException("images: perHost must be from 1 to concurrency, " + concurrency);
+    }
+    HttpProxy.parse(proxy);
     if (maxBytes < 1 || concurrency < 1 || retries < 0 || cacheBytes < 0) {
       throw new BadInputException(
           "images: maxBytes and concurrency must be positive, retries and cacheBytes not negative");
@@ -48,7 +57,10 @@ public record ImageOptions(
     privateNetworks.forEach(Addresses.Range::parse);
   }
 
-  /** At most 16 MiB, 10 s an attempt, 30 s in all, 2 retries, 16 at a time, 64 MiB kept 10 min. */
+  /**
+   * At most 16 MiB, 10 s an attempt, 30 s in all, 2 retries, 32 at a time and 8 from a host, no
+   * proxy, 64 MiB kept 10 min.
+   */
   public static ImageOptions of(List<String> roots, List<String> hosts) {
     return new ImageOptions(
         roots,
@@ -59,7 +71,9 @@ public record ImageOptions(
         Duration.ofSeconds(30),
         2,
         Duration.ofMillis(200),
-        16,
+        32,
+        8,
+        "",
         64 << 20,
         Duration.ofMinutes(10));
   }

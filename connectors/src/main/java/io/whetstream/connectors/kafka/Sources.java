@@ -37,6 +37,12 @@ public final class Sources {
   public record Stream<T extends StreamRecord>(
       SingleOutputStreamOperator<Read<T>> reads, DataStream<DeadLetter> deadLetters) {}
 
+  /**
+   * For each fetch at a time, so many records may wait for theirs before the source does. Those of a
+   * host that does not answer wait until they are late, four times {@code images.totalTimeout}.
+   */
+  private static final int WAITING_PER_FETCH = 64;
+
   /** The bare Kafka source: read_committed, one {@link Read} for each record, never failing. */
   public static <T extends StreamRecord> KafkaSource<Read<T>> source(
       RecordType<T> type, SourceOptions options) {
@@ -66,7 +72,8 @@ public final class Sources {
 
   /**
    * Reads a topic: source with per-partition watermarks, images fetched if asked for, dead letters
-   * split off. Operators are named after the topic and have uids that begin with {@code uid}.
+   * split off. Where images are fetched, a record may overtake others between two watermarks, so
+   * that a host that is slow holds up its own alone. Operators are named after the topic and have uids that begin with {@code uid}.
    */
   public static <T extends StreamRecord> Stream<T> read(
       StreamExecutionEnvironment env, RecordType<T> type, SourceOptions options, String uid) {
@@ -79,12 +86,12 @@ public final class Sources {
             .uid(uid + "-source");
     if (options.images() != null) {
       reads =
-          AsyncDataStream.orderedWait(
+          AsyncDataStream.unorderedWait(
                   reads,
                   new ImageFetch<>(type, options.images()),
                   options.images().totalTimeout().multipliedBy(4).toMillis(),
                   TimeUnit.MILLISECONDS,
-                  options.images().concurrency())
+                  WAITING_PER_FETCH * options.images().concurrency())
               .returns(Read.typeInfo(type))
               .name(options.topic() + " images")
               .uid(uid + "-images");

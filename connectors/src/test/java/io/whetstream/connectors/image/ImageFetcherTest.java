@@ -23,7 +23,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -68,6 +70,11 @@ class ImageFetcherTest {
   }
 
   private ImageFetcher fetcher(List<String> hosts, Duration attempt, Duration total) {
+    return fetcher(hosts, attempt, total, 4, "");
+  }
+
+  private ImageFetcher fetcher(
+      List<String> hosts, Duration attempt, Duration total, int perHost, String proxy) {
     return ImageFetcher.open(
         new ImageOptions(
             List.of(dir.resolve("allowed").toUri().toString()),
@@ -79,6 +86,8 @@ class ImageFetcherTest {
             2,
             Duration.ofMillis(20),
             4,
+            perHost,
+            proxy,
             1 << 20,
             Duration.ofMinutes(1)),
         ImageFetcherTest::resolve);
@@ -87,6 +96,7 @@ class ImageFetcherTest {
   private static InetAddress[] resolve(String host) throws UnknownHostException {
     return switch (host) {
       case "images.test" -> InetAddress.getAllByName("127.0.0.1");
+      case "slow.test" -> InetAddress.getAllByName("127.0.0.1");
       case "inner.test" -> InetAddress.getAllByName("127.0.0.2");
       case "both.test" ->
           new InetAddress[] {
@@ -195,6 +205,8 @@ class ImageFetcherTest {
                 0,
                 Duration.ZERO,
                 1,
+                1,
+                "",
                 0,
                 Duration.ZERO),
             host ->
@@ -385,6 +397,153 @@ class ImageFetcherTest {
     }
     fetches.forEach(CompletableFuture::join);
     assertEquals(4, most.get());
+  }
+
+  @Test
+  void aHostThatDoesNotAnswerHoldsUpItsOwnImagesAlone() throws Exception {
+    CountDownLatch end = new CountDownLatch(1);
+    AtomicInteger held = new AtomicInteger();
+    CountDownLatch asked = new CountDownLatch(2);
+    server.on(
+        "/slow",
+        out -> {
+          held.incrementAndGet();
+          asked.countDown();
+          end.await();
+          out.write(
+              "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+        });
+    server.on("/quick", "HTTP/1.1 200 OK\nContent-Length: 1", new byte[] {7});
+    server.answerAnyWith("/slow");
+    try (ImageFetcher several =
+        fetcher(
+            List.of("slow.test:" + server.port(), "images.test:" + server.port()),
+            Duration.ofSeconds(20),
+            Duration.ofSeconds(50),
+            2,
+            "")) {
+      List<CompletableFuture<Item>> slow = new ArrayList<>();
+      for (int i = 0; i < 30; i++) {
+        String uri = "http://slow.test:" + server.port() + "/slow" + i;
+        slow.add(several.fetchLater(new Item("s", uri, null, null, null, 1, null, null)));
+      }
+      asked.await();
+      // Behind thirty that wait for the other host.
+      Item quick =
+          several
+              .fetchLater(new Item("q", url("/quick"), null, null, null, 1, null, null))
+              .get(15, TimeUnit.SECONDS);
+      assertEquals(1, quick.image().length);
+      assertEquals(2, held.get());
+      assertTrue(slow.stream().noneMatch(CompletableFuture::isDone));
+      end.countDown();
+      slow.forEach(CompletableFuture::join);
+    }
+  }
+
+  /** Makes the tunnels it is asked for, and keeps what it was asked. */
+  private static final class Proxy implements AutoCloseable {
+    final ServerSocket server = new ServerSocket(0, 50, InetAddress.getByName("127.0.0.3"));
+    final List<String> asked = new CopyOnWriteArrayList<>();
+
+    Proxy() throws IOException {
+      daemon(
+          () -> {
+            while (true) {
+              Socket client = server.accept();
+              daemon(() -> serve(client));
+            }
+          });
+    }
+
+    private interface Task {
+      void run() throws IOException;
+    }
+
+    private static void daemon(Task task) {
+      Thread thread =
+          new Thread(
+              () -> {
+                try {
+                  task.run();
+                } catch (IOException e) {
+                  // One side has closed.
+                }
+              });
+      thread.setDaemon(true);
+      thread.start();
+    }
+
+    private void serve(Socket client) throws IOException {
+      StringBuilder head = new StringBuilder();
+      while (head.indexOf("\r\n\r\n") < 0) {
+        head.append((char) client.getInputStream().read());
+      }
+      String[] words = head.toString().split(" ", 3);
+      asked.add(words[0] + " " + words[1]);
+      int colon = words[1].lastIndexOf(':');
+      int port = Integer.parseInt(words[1].substring(colon + 1));
+      if (port == 1) {
+        client
+            .getOutputStream()
+            .write("HTTP/1.1 403 Forbidden\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+        client.close();
+        return;
+      }
+      try (client;
+          Socket target = new Socket(words[1].substring(0, colon), port)) {
+        client
+            .getOutputStream()
+            .write(
+                "HTTP/1.1 200 Connection established\r\nVia: it\r\n\r\n"
+                    .getBytes(StandardCharsets.US_ASCII));
+        daemon(() -> client.getInputStream().transferTo(target.getOutputStream()));
+        target.getInputStream().transferTo(client.getOutputStream());
+      }
+    }
+
+    String uri() {
+      return "http://127.0.0.3:" + server.getLocalPort();
+    }
+
+    @Override
+    public void close() throws IOException {
+      server.close();
+    }
+  }
+
+  @Test
+  void aProxyIsToldTheAddressThatWasCheckedAndNoName() throws Exception {
+    server.on("/a", "HTTP/1.1 200 OK\nContent-Length: 1", new byte[] {7});
+    try (Proxy proxy = new Proxy();
+        ImageFetcher through =
+            fetcher(
+                List.of(
+                    "images.test:" + server.port(), "inner.test:" + inner.port(), "images.test:1"),
+                Duration.ofSeconds(20),
+                Duration.ofSeconds(50),
+                4,
+                proxy.uri())) {
+      assertEquals(1, through.fetch(url("/a")).bytes().length);
+      assertEquals(List.of("CONNECT 127.0.0.1:" + server.port()), proxy.asked);
+      // What must not be reached is not reached through it either.
+      assertThrows(
+          BadInputException.class,
+          () -> through.fetch("http://inner.test:" + inner.port() + "/secret"));
+      assertEquals(1, proxy.asked.size());
+      String refused =
+          assertThrows(BadInputException.class, () -> through.fetch("http://images.test:1/a"))
+              .getMessage();
+      assertTrue(refused.contains("the proxy answers 'HTTP/1.1 403 Forbidden'"), refused);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"proxy:3128", "https://p:1", "http://p", "http://u@p:1", "http://p:1/x"})
+  void whatIsNoAddressOfAProxyIsRefused(String text) {
+    assertThrows(
+        BadInputException.class,
+        () -> fetcher(List.of(), Duration.ofSeconds(1), Duration.ofSeconds(1), 4, text));
   }
 
   @Test

@@ -6,10 +6,15 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.connectors.records.Coordinates;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.NavigableSet;
+import java.util.Objects;
+import java.util.TreeSet;
 
 /**
  * All that the page shows, bounded, as the JSON it is sent as. Whatever changes is told to the
@@ -19,6 +24,7 @@ final class Board {
   static final int MOST_ALERTS = 400;
   static final int MOST_DEAD_LETTERS = 200;
   static final int MOST_FIGURES = 4_000;
+  static final int QUERIES_PER_PAGE = 200;
   private static final int MOST_MARKS = 500;
   private static final int MOST_FEEDBACK = 10_000;
 
@@ -32,6 +38,19 @@ final class Board {
   /** Where the item and the query of an alert lie. */
   record Sources(Coordinates item, Coordinates query) {}
 
+  /** The order of queries: newest first. */
+  private record Place(long createdAt, String id) implements Comparable<Place> {
+    static Place of(ObjectNode query) {
+      return new Place(query.path("createdAt").asLong(), query.path("id").asText());
+    }
+
+    @Override
+    public int compareTo(Place other) {
+      int byTime = Long.compare(other.createdAt, createdAt);
+      return byTime != 0 ? byTime : id.compareTo(other.id);
+    }
+  }
+
   private final Listeners listeners = new Listeners();
   private final List<ObjectNode> figures = new ArrayList<>();
   private final List<ObjectNode> marks = new ArrayList<>();
@@ -41,6 +60,7 @@ final class Board {
   private final Map<String, Sources> sources = new LinkedHashMap<>();
   private final Map<String, ObjectNode> feedback = new LinkedHashMap<>();
   private final Map<String, ObjectNode> queries = new LinkedHashMap<>();
+  private final NavigableSet<Place> newestQueries = new TreeSet<>();
   private final Map<String, ObjectNode> statuses = new LinkedHashMap<>();
   private final List<ObjectNode> deadLetters = new ArrayList<>();
   private final Map<String, Long> totals = new LinkedHashMap<>();
@@ -66,7 +86,7 @@ final class Board {
     return listener;
   }
 
-  /** Everything. */
+  /** Everything, but of the queries the newest page and those of the alerts. */
   synchronized ObjectNode snapshot() {
     ObjectNode all = object();
     all.set("figures", list(figures));
@@ -75,13 +95,65 @@ final class Board {
     all.set("controls", list(controls.values()));
     all.set("alerts", list(alerts.values()));
     all.set("feedback", list(feedback.values()));
-    all.set("queries", list(queries.values()));
-    all.set("statuses", list(statuses.values()));
+    Map<String, ObjectNode> some = new LinkedHashMap<>();
+    newestQueries.stream()
+        .limit(QUERIES_PER_PAGE)
+        .forEach(place -> some.put(place.id(), queries.get(place.id())));
+    for (ObjectNode alert : alerts.values()) {
+      String id = alert.path("queryId").asText();
+      if (queries.containsKey(id)) {
+        some.put(id, queries.get(id));
+      }
+    }
+    put(all, some.values());
+    all.put("queryCount", queries.size());
     all.set("deadLetters", list(deadLetters));
     all.set("totals", JSON.valueToTree(totals));
     all.set("problems", JSON.valueToTree(problems));
     all.set("jobs", jobs);
     return all;
+  }
+
+  private void put(ObjectNode to, Collection<ObjectNode> some) {
+    to.set("queries", list(some));
+    to.set(
+        "statuses",
+        list(
+            some.stream()
+                .map(query -> statuses.get(query.path("id").asText()))
+                .filter(Objects::nonNull)
+                .toList()));
+  }
+
+  /**
+   * A page of queries, newest first, with their answers.
+   *
+   * @param createdAt of the last query of the page before; {@link Long#MAX_VALUE} for the first
+   * @param id of that query
+   * @param find what the id or the text holds, whatever the case; empty for all
+   */
+  synchronized ObjectNode queries(long createdAt, String id, String find) {
+    String wanted = find.toLowerCase(Locale.ROOT);
+    List<ObjectNode> found = new ArrayList<>();
+    boolean more = false;
+    for (Place place : newestQueries.tailSet(new Place(createdAt, id), false)) {
+      ObjectNode query = queries.get(place.id());
+      boolean fits =
+          wanted.isEmpty()
+              || place.id().toLowerCase(Locale.ROOT).contains(wanted)
+              || query.path("text").asText("").toLowerCase(Locale.ROOT).contains(wanted);
+      if (fits && found.size() == QUERIES_PER_PAGE) {
+        more = true;
+        break;
+      }
+      if (fits) {
+        found.add(query);
+      }
+    }
+    ObjectNode page = object();
+    put(page, found);
+    page.put("more", more);
+    return page;
   }
 
   /** Figures of one step of a job. The same step again replaces what was there. */
@@ -193,6 +265,11 @@ final class Board {
       alerts.remove(oldest);
       sources.remove(oldest);
     }
+    ObjectNode query = queries.get(alert.path("queryId").asText());
+    if (query != null) {
+      // It may not be on a page that is shown.
+      listeners.tell("query", query);
+    }
     listeners.tell("alert", alert);
   }
 
@@ -223,13 +300,19 @@ final class Board {
   }
 
   synchronized void query(String id, ObjectNode query) {
+    ObjectNode former = query == null ? queries.remove(id) : queries.put(id, query);
+    if (former != null) {
+      newestQueries.remove(Place.of(former));
+    }
     if (query == null) {
-      queries.remove(id);
       statuses.remove(id);
       listeners.tell("queryRemoved", object().put("id", id));
     } else {
-      queries.put(id, query);
+      newestQueries.add(Place.of(query));
       listeners.tell("query", query);
+    }
+    if ((former == null) != (query == null)) {
+      listeners.tell("queryCount", JSON.valueToTree(queries.size()));
     }
   }
 

@@ -86,6 +86,11 @@ public final class Console implements AutoCloseable {
     return URI.create(uri() + "#token=" + token);
   }
 
+  /** What pages are shown. */
+  Board board() {
+    return board;
+  }
+
   /** Writes on the charts, at the newest step, what is known from elsewhere. */
   public void annotate(String text) {
     JsonNode newest = board.newestFigures();

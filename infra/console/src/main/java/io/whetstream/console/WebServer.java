@@ -27,6 +27,9 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -44,6 +47,10 @@ final class WebServer implements AutoCloseable {
   private static final int MOST_BODY = 2 << 20;
   private static final int MOST_LISTENERS = 50;
   private static final long HEARTBEAT_MILLIS = 5_000;
+
+  /** A page that takes nothing for so long is dropped; it would hold one of the places. */
+  private static final long STALL_SECONDS = 5;
+
   private static final String CHART_JS = "META-INF/resources/webjars/chart.js/";
 
   private static final String POLICY =
@@ -75,6 +82,13 @@ final class WebServer implements AutoCloseable {
   private final Set<String> names;
   private final HttpServer server;
   private final ExecutorService threads;
+  private final ScheduledExecutorService stalls =
+      Executors.newSingleThreadScheduledExecutor(
+          task -> {
+            Thread thread = new Thread(task, "console-stalls");
+            thread.setDaemon(true);
+            return thread;
+          });
   private final Map<String, Asset> assets = new LinkedHashMap<>();
   private volatile boolean closed;
 
@@ -140,6 +154,7 @@ final class WebServer implements AutoCloseable {
     closed = true;
     server.stop(0);
     threads.shutdownNow();
+    stalls.shutdownNow();
   }
 
   private void asset(String path, String type, String resource) {
@@ -249,6 +264,19 @@ final class WebServer implements AutoCloseable {
       send(exchange, 200, asset.type(), asset.bytes());
     } else if (path.equals("/api/events")) {
       events(exchange);
+    } else if (path.equals("/api/queries")) {
+      Map<String, String> asked = parameters(exchange);
+      String before = asked.getOrDefault("createdAt", "");
+      if (!before.matches("-?\\d{0,18}")) {
+        throw new BadInputException("createdAt must be a number");
+      }
+      answer(
+          exchange,
+          200,
+          board.queries(
+              before.isEmpty() ? Long.MAX_VALUE : Long.parseLong(before),
+              asked.getOrDefault("id", ""),
+              asked.getOrDefault("find", "")));
     } else if (path.equals("/api/all")) {
       answer(exchange, 200, board.snapshot());
     } else if (path.startsWith("/api/alerts/") && path.endsWith("/image")) {
@@ -260,6 +288,20 @@ final class WebServer implements AutoCloseable {
     } else {
       throw new Refused(404, "there is nothing here");
     }
+  }
+
+  private static Map<String, String> parameters(HttpExchange exchange) {
+    Map<String, String> found = new LinkedHashMap<>();
+    String query = exchange.getRequestURI().getRawQuery();
+    for (String part : query == null ? new String[0] : query.split("&")) {
+      int equals = part.indexOf('=');
+      if (equals > 0) {
+        found.put(
+            part.substring(0, equals),
+            URLDecoder.decode(part.substring(equals + 1), StandardCharsets.UTF_8));
+      }
+    }
+    return found;
   }
 
   private void post(HttpExchange exchange, String path) throws IOException {
@@ -342,13 +384,27 @@ final class WebServer implements AutoCloseable {
         OutputStream out = exchange.getResponseBody()) {
       while (!closed && !listener.lost()) {
         String event = listener.next(HEARTBEAT_MILLIS);
-        out.write((event == null ? ": still here\n\n" : event).getBytes(StandardCharsets.UTF_8));
-        out.flush();
+        String text = event == null ? ": still here\n\n" : event;
+        write(out, text.getBytes(StandardCharsets.UTF_8));
       }
     } catch (IOException e) {
       LOG.debug("a page has gone");
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
+    }
+  }
+
+  /** Writes to a page, which loses its connection if it does not read. */
+  private void write(OutputStream out, byte[] bytes) throws IOException {
+    Thread writer = Thread.currentThread();
+    // An interrupt closes the channel that the thread is writing to.
+    ScheduledFuture<?> stalled =
+        stalls.schedule(writer::interrupt, STALL_SECONDS, TimeUnit.SECONDS);
+    try {
+      out.write(bytes);
+      out.flush();
+    } finally {
+      stalled.cancel(false);
     }
   }
 

@@ -8,6 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class BoardTest {
@@ -69,6 +72,55 @@ class BoardTest {
     assertEquals(Board.MOST_ALERTS, board.snapshot().path("alerts").size());
     assertNotNull(board.sources("a" + (Board.MOST_ALERTS + 9)));
     assertEquals(null, board.sources("a0"));
+  }
+
+  private static ObjectNode query(int i) {
+    return Board.object().put("id", "q" + i).put("text", "Text " + i).put("createdAt", i / 3);
+  }
+
+  private static List<String> ids(JsonNode page) {
+    List<String> ids = new ArrayList<>();
+    page.path("queries").forEach(query -> ids.add(query.path("id").asText()));
+    return ids;
+  }
+
+  @Test
+  void ofManyQueriesAPageIsSentWithThoseOfTheAlertsAndTheRestIsAskedFor() {
+    int many = 100_000;
+    for (int i = 0; i < many; i++) {
+      board.query("q" + i, query(i));
+      board.status(Board.object().put("queryId", "q" + i).put("state", "ACCEPTED"));
+    }
+    board.alert(
+        Board.object().put("alertId", "a").put("queryId", "q7"), new Board.Sources(null, null));
+    JsonNode all = board.snapshot();
+    assertEquals(many, all.path("queryCount").asInt());
+    assertEquals(Board.QUERIES_PER_PAGE + 1, all.path("queries").size());
+    assertEquals(Board.QUERIES_PER_PAGE + 1, all.path("statuses").size());
+    assertTrue(ids(all).contains("q7"));
+    List<String> seen = new ArrayList<>();
+    JsonNode page = board.queries(Long.MAX_VALUE, "", "");
+    while (true) {
+      seen.addAll(ids(page));
+      if (!page.path("more").asBoolean()) {
+        break;
+      }
+      JsonNode last = page.path("queries").get(page.path("queries").size() - 1);
+      page = board.queries(last.path("createdAt").asLong(), last.path("id").asText(), "");
+    }
+    assertEquals(many, seen.size());
+    assertEquals(many, Set.copyOf(seen).size());
+    assertEquals("q99999", seen.get(0));
+    assertEquals(List.of("q4242"), ids(board.queries(Long.MAX_VALUE, "", "text 4242")).subList(10, 11));
+    board.query("q4242", null);
+    assertFalse(ids(board.queries(Long.MAX_VALUE, "", "q4242")).contains("q4242"));
+  }
+
+  @Test
+  void aQueryChangedLaterIsListedOnce() {
+    board.query("q", Board.object().put("id", "q").put("createdAt", 1));
+    board.query("q", Board.object().put("id", "q").put("createdAt", 2));
+    assertEquals(List.of("q"), ids(board.queries(Long.MAX_VALUE, "", "")));
   }
 
   @Test

@@ -31,6 +31,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
@@ -398,6 +399,32 @@ class ConsoleTest {
     assertEquals(200, send(remove).statusCode());
     until(a -> !a.path("queries").findValuesAsText("id").contains(id));
     assertFalse(TopicScan.newest(connection, TOPICS.queries()).containsKey(id));
+  }
+
+  @Test
+  void aPageThatReadsNothingLosesItsConnection() throws Exception {
+    try (Socket stalled = new Socket()) {
+      stalled.setReceiveBufferSize(4096);
+      stalled.connect(new InetSocketAddress(console.uri().getHost(), console.uri().getPort()));
+      stalled
+          .getOutputStream()
+          .write(
+              ("GET /api/events HTTP/1.1\r\nHost: " + console.uri().getAuthority() + "\r\n\r\n")
+                  .getBytes(StandardCharsets.US_ASCII));
+      long end = System.nanoTime() + PATIENCE.toNanos();
+      while (console.board().listenerCount() == 0) {
+        assertTrue(System.nanoTime() < end, "the page is listened to");
+        Thread.onSpinWait();
+      }
+      String text = "x".repeat(100_000);
+      for (int i = 0; i < 200; i++) {
+        console.board().problem("part", text + i);
+      }
+      while (console.board().listenerCount() > 0) {
+        assertTrue(System.nanoTime() < end, "the page is dropped");
+        Thread.onSpinWait();
+      }
+    }
   }
 
   @Test

@@ -22,6 +22,9 @@ import java.util.List;
  * @param retries after network failures and answers 429 and 5xx
  * @param backoff before the first retry; it doubles
  * @param concurrency fetches at the same time in each subtask
+ * @param perHost of these, fetches from one host, so that a slow one does not hold up the others
+ * @param proxy {@code http://host:port} of an HTTP proxy for http and https, or empty; it is told
+ *     checked addresses, never names
  * @param cache most bytes of images kept by URI in each subtask; 0 for none
  * @param cacheFor how long an image is kept
  */
@@ -35,6 +38,8 @@ public record ImageSettings(
     int retries,
     Duration backoff,
     int concurrency,
+    int perHost,
+    String proxy,
     ByteSize cache,
     Duration cacheFor)
     implements Serializable {
@@ -48,6 +53,7 @@ public record ImageSettings(
     Checks.positive("images.totalTimeout", totalTimeout);
     Checks.within("images.retries", retries, 0, 20);
     Checks.within("images.concurrency", concurrency, 1, 1024);
+    Checks.atLeast("images.perHost", perHost, 1);
   }
 
   /** Nothing may be fetched. Limits are those of {@link ImageOptions#of}. */
@@ -63,6 +69,8 @@ public record ImageSettings(
         options.retries(),
         options.backoff(),
         options.concurrency(),
+        options.perHost(),
+        options.proxy(),
         new ByteSize(options.cacheBytes()),
         options.cacheFor());
   }
@@ -84,6 +92,8 @@ public record ImageSettings(
         retries,
         backoff,
         concurrency,
+        Math.min(perHost, concurrency),
+        proxy,
         cache.bytes(),
         cacheFor);
   }

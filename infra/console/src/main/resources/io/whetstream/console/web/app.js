@@ -22,6 +22,7 @@ const state = {
   figures: [], marks: [], adapters: new Map(), controls: new Map(), alerts: new Map(),
   feedback: new Map(), queries: new Map(), statuses: new Map(), deadLetters: [],
   totals: {}, problems: {}, jobs: [], job: null, held: 0, fresh: new Set(),
+  queryCount: 0, moreQueries: false, shownQueries: 200,
 };
 
 // ---------------------------------------------------------------- orders
@@ -330,7 +331,9 @@ function drawQueries() {
   const matches = new Map();
   state.alerts.forEach((a) => matches.set(a.queryId, (matches.get(a.queryId) || 0) + 1));
   const next = new Map();
-  const rows = [...state.queries.values()].sort((a, b) => b.createdAt - a.createdAt).map((q) => {
+  const find = $("findquery").value.trim();
+  const fitting = fittingQueries(find);
+  const rows = fitting.slice(0, state.shownQueries).map((q) => {
     const status = state.statuses.get(q.id);
     const current = status && status.revision >= q.revision ? status : null;
     const found = matches.get(q.id) || 0;
@@ -343,7 +346,52 @@ function drawQueries() {
   drawnQueries = next;
   reconcile($("querylist"), rows);
   $("noqueries").hidden = rows.length > 0;
+  $("noqueries").textContent = find ? "No query holds that." : "Nothing is watched for.";
+  $("querycount").textContent = state.queryCount > rows.length
+    ? count(rows.length) + " of " + count(state.queryCount) : "";
+  $("morequeries").hidden = !state.moreQueries && fitting.length <= rows.length;
 }
+
+function newestFirst(a, b) {
+  return b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1);
+}
+
+function fittingQueries(find) {
+  const part = find.toLowerCase();
+  return [...state.queries.values()].sort(newestFirst).filter((q) => !part
+    || q.id.toLowerCase().includes(part) || (q.text || "").toLowerCase().includes(part));
+}
+
+/** Takes in a page of queries: the one after the last that is shown, or the first that fits. */
+async function queriesPage(after) {
+  const find = $("findquery").value.trim();
+  const asked = new URLSearchParams({ find });
+  if (after) {
+    asked.set("createdAt", after.createdAt);
+    asked.set("id", after.id);
+  }
+  const response = await fetch("/api/queries?" + asked);
+  const page = await response.json();
+  if (find !== $("findquery").value.trim()) return;
+  page.queries.forEach((q) => state.queries.set(q.id, q));
+  page.statuses.forEach((s) => state.statuses.set(s.queryId, s));
+  state.moreQueries = page.more;
+  redraw("queries", "alerts");
+}
+
+$("morequeries").addEventListener("click", () => attempt(async () => {
+  const shown = fittingQueries($("findquery").value.trim()).slice(0, state.shownQueries);
+  state.shownQueries += 200;
+  await queriesPage(shown[shown.length - 1]);
+}));
+
+let findTimer;
+$("findquery").addEventListener("input", () => {
+  clearTimeout(findTimer);
+  state.shownQueries = 200;
+  redraw("queries");
+  findTimer = setTimeout(() => attempt(() => queriesPage(null)), 200);
+});
 
 // What a query may ask for, and the part of the form that it is entered in.
 const BOUNDS = [
@@ -519,7 +567,8 @@ const handlers = {
       controls: byKey(d.controls, "stream"), alerts: byKey(d.alerts, "alertId"),
       feedback: byKey(d.feedback, "alertId"), queries: byKey(d.queries, "id"),
       statuses: byKey(d.statuses, "queryId"), deadLetters: d.deadLetters, totals: d.totals,
-      problems: d.problems, jobs: d.jobs,
+      problems: d.problems, jobs: d.jobs, queryCount: d.queryCount,
+      moreQueries: d.queryCount > d.queries.length,
     });
     redraw(...Object.keys(draws));
   },
@@ -540,6 +589,7 @@ const handlers = {
   },
   feedback(d) { state.feedback.set(d.alertId, d); redraw("alerts", "tiles"); },
   query(d) { state.queries.set(d.id, d); redraw("queries", "alerts"); },
+  queryCount(d) { state.queryCount = d; redraw("queries"); },
   queryRemoved(d) { state.queries.delete(d.id); redraw("queries", "alerts"); },
   status(d) { state.statuses.set(d.queryId, d); redraw("queries"); },
   deadLetter(d) {
