@@ -99,11 +99,12 @@ public final class Samples {
             List.of(new Alert.Near("q2", MatchKind.IMAGE_IMAGE, 0.1)),
             12,
             true,
+            false,
             8,
             9),
         new Alert(
             "a2", "i1", null, null, "q1", 4, null, null, digest, -1, -1, null, List.of(), List.of(),
-            0, false, 8, 9),
+            0, false, false, 8, 9),
         new Feedback("a1", Feedback.Verdict.REJECT, "me", "no", 77),
         new Feedback("a1", Feedback.Verdict.CONFIRM, null, null, 77),
         new QueryStatus(

@@ -189,7 +189,9 @@ final class HttpGet {
     }
   }
 
-  /** Asks the proxy for a connection to an address; from then on the socket is as if it were one. */
+  /**
+   * Asks the proxy for a connection to an address; from then on the socket is as if it were one.
+   */
   private static void tunnel(Socket socket, String authority) throws IOException {
     String wanted = "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n\r\n";
     socket.getOutputStream().write(wanted.getBytes(StandardCharsets.US_ASCII));

@@ -38,8 +38,8 @@ public final class Sources {
       SingleOutputStreamOperator<Read<T>> reads, DataStream<DeadLetter> deadLetters) {}
 
   /**
-   * For each fetch at a time, so many records may wait for theirs before the source does. Those of a
-   * host that does not answer wait until they are late, four times {@code images.totalTimeout}.
+   * For each fetch at a time, so many records may wait for theirs before the source does. Those of
+   * a host that does not answer wait until they are late, four times {@code images.totalTimeout}.
    */
   private static final int WAITING_PER_FETCH = 64;
 
@@ -73,7 +73,8 @@ public final class Sources {
   /**
    * Reads a topic: source with per-partition watermarks, images fetched if asked for, dead letters
    * split off. Where images are fetched, a record may overtake others between two watermarks, so
-   * that a host that is slow holds up its own alone. Operators are named after the topic and have uids that begin with {@code uid}.
+   * that a host that is slow holds up its own alone. Operators are named after the topic and have
+   * uids that begin with {@code uid}.
    */
   public static <T extends StreamRecord> Stream<T> read(
       StreamExecutionEnvironment env, RecordType<T> type, SourceOptions options, String uid) {

@@ -26,6 +26,8 @@ import org.apache.flink.api.common.typeinfo.TypeInfo;
  * @param suppressed matches of the same query and near-duplicate group that were suppressed since
  *     the alert before
  * @param finalCount true if this only completes an earlier alert with {@code suppressed}
+ * @param bridged true if the query's vector was mapped from the adapter before instead of embedded
+ *     under this one, see {@code watchlist.bridge}
  * @param eventTime of the item
  * @param processingTime when it was matched
  */
@@ -47,6 +49,7 @@ public record Alert(
     List<Near> nearest,
     long suppressed,
     boolean finalCount,
+    boolean bridged,
     long eventTime,
     long processingTime)
     implements StreamRecord {

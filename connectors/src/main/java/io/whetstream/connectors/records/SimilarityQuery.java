@@ -94,9 +94,7 @@ public record SimilarityQuery(
           "query '" + id + "': unlike holds a text that is blank or the query's own");
     }
     Require.that(
-        Stream.of(minScore, maxFalsePositiveRate, maxAlertsPerDay)
-                .filter(Objects::nonNull)
-                .count()
+        Stream.of(minScore, maxFalsePositiveRate, maxAlertsPerDay).filter(Objects::nonNull).count()
             == 1,
         "query '"
             + id

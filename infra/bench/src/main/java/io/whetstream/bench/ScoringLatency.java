@@ -210,8 +210,8 @@ public final class ScoringLatency implements Callable<Integer> {
         jobOverScorer = 2 * capacity / (before + after);
         System.out.printf(
             Locale.ROOT,
-            "%s: job %.0f items/s at %d queries, parallelism %d; decoding and scoring alone %.0f and"
-                + " %.0f images/s; %.2f%n",
+            "%s: job %.0f items/s at %d queries, parallelism %d; decoding and scoring alone %.0f"
+                + " and %.0f images/s; %.2f%n",
             delivery,
             capacity,
             queries + 1,

@@ -70,7 +70,8 @@ public final class WatchlistScale implements Callable<Integer> {
         "| queries | dimension | us per item, batches of "
             + batch
             + " (p50) | flip us p50 | flip us p99 | flip us max | MB of vectors, one digest | MB of"
-            + " heap | us per query to re-embed, without the model |\n|---|---|---|---|---|---|---|---|---|");
+            + " heap | us per query to re-embed, without the model |\n"
+            + "|---|---|---|---|---|---|---|---|---|");
     for (int each : dimensions) {
       dimension = each;
       for (int size : sizes) {
@@ -172,8 +173,7 @@ public final class WatchlistScale implements Callable<Integer> {
       for (int n = 0; n < turns; n++) {
         flip(engine, n + 2);
       }
-      double reembed =
-          turns == 0 ? 0 : (System.nanoTime() - start) / 1e3 / ((double) turns * size);
+      double reembed = turns == 0 ? 0 : (System.nanoTime() - start) / 1e3 / ((double) turns * size);
       // The flip itself is what is wanted 200 times: vectors from one array make it quick.
       embedder.constant = true;
       for (int n = turns; n < flips; n++) {

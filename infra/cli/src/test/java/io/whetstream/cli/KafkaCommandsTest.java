@@ -357,6 +357,7 @@ class KafkaCommandsTest {
         List.of(),
         0,
         false,
+        false,
         5,
         6);
   }

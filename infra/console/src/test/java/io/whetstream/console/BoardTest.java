@@ -111,7 +111,8 @@ class BoardTest {
     assertEquals(many, seen.size());
     assertEquals(many, Set.copyOf(seen).size());
     assertEquals("q99999", seen.get(0));
-    assertEquals(List.of("q4242"), ids(board.queries(Long.MAX_VALUE, "", "text 4242")).subList(10, 11));
+    assertEquals(
+        List.of("q4242"), ids(board.queries(Long.MAX_VALUE, "", "text 4242")).subList(10, 11));
     board.query("q4242", null);
     assertFalse(ids(board.queries(Long.MAX_VALUE, "", "q4242")).contains("q4242"));
   }

@@ -157,6 +157,7 @@ class ConsoleTest {
         List.of(),
         0,
         false,
+        false,
         1,
         2);
   }

@@ -4,7 +4,11 @@ import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.model.BadInputException;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
@@ -27,6 +31,7 @@ final class AdapterChange {
   private final RowEmbedder rows;
   private final LoadedAdapter.Loader loader;
   private final Executor background;
+  private final boolean bridges;
   private final BiConsumer<AdapterVersion, String> refused;
 
   private AdapterVersion waiting;
@@ -43,6 +48,8 @@ final class AdapterChange {
   private AdapterVectors target;
 
   /**
+   * @param bridges whether the rest of a large watchlist comes over a {@link VectorBridge} once
+   *     enough of it is embedded
    * @param refused told of an adapter that cannot be used, with the reason
    */
   AdapterChange(
@@ -50,11 +57,13 @@ final class AdapterChange {
       RowEmbedder rows,
       LoadedAdapter.Loader loader,
       Executor background,
+      boolean bridges,
       BiConsumer<AdapterVersion, String> refused) {
     this.table = table;
     this.rows = rows;
     this.loader = loader;
     this.background = background;
+    this.bridges = bridges;
     this.refused = refused;
   }
 
@@ -106,13 +115,13 @@ final class AdapterChange {
    * @return the vectors of the next adapter if they are complete, which then belong to the caller;
    *     else null
    */
-  AdapterVectors advance(AdapterVersion serving, Watchlist watchlist, SliceSize slice) {
+  AdapterVectors advance(AdapterVectors serving, Watchlist watchlist, SliceSize slice) {
     takeLoaded();
-    begin(serving);
+    begin(serving.version());
     long now = System.nanoTime();
     return target == null || now - embedNotBefore < 0
         ? null
-        : embedSlice(watchlist, slice);
+        : embedSlice(serving, watchlist, slice);
   }
 
   private void takeLoaded() {
@@ -165,7 +174,7 @@ final class AdapterChange {
     }
   }
 
-  private AdapterVectors embedSlice(Watchlist watchlist, SliceSize slice) {
+  private AdapterVectors embedSlice(AdapterVectors serving, Watchlist watchlist, SliceSize slice) {
     AdapterVectors vectors = target;
     try {
       long start = System.nanoTime();
@@ -173,7 +182,9 @@ final class AdapterChange {
       int turn = slice.isDue(start) ? slice.next() : 0;
       int left = turn;
       for (Side side : Side.values()) {
-        List<Integer> claimed = vectors.slabs(side).claim(watchlist.needed(side), left);
+        BitSet needed = watchlist.needed(side);
+        boolean rest = canBridge(serving, vectors, side, needed);
+        List<Integer> claimed = rest ? List.of() : vectors.slabs(side).claim(needed, left);
         rows.embed(vectors, side, claimed);
         left -= claimed.size();
       }
@@ -192,9 +203,83 @@ final class AdapterChange {
       return null;
     }
     if (!vectors.holdsAll(watchlist.needed(Side.TEXT), watchlist.needed(Side.IMAGE))) {
+      bridge(serving, vectors, watchlist);
       return null;
     }
     target = null;
     return vectors;
+  }
+
+  // ---- bridging
+
+  /** Whether a side is large, and enough of it is embedded for the rest to come over a bridge. */
+  private boolean canBridge(AdapterVectors serving, AdapterVectors next, Side side, BitSet needed) {
+    int samples = VectorBridge.samples(table.dimension());
+    return bridges
+        && !next.failedToBridge()
+        && needed.cardinality() > 2 * samples
+        && common(serving, next, side, needed).cardinality() >= samples;
+  }
+
+  private static BitSet common(
+      AdapterVectors serving, AdapterVectors next, Side side, BitSet needed) {
+    return next.slabs(side).exact(serving.slabs(side).exact(needed));
+  }
+
+  /** Begins to bridge what is missing, off this thread, if nothing else is left to do. */
+  private void bridge(AdapterVectors serving, AdapterVectors next, Watchlist watchlist) {
+    Map<Side, BitSet> large = new EnumMap<>(Side.class);
+    for (Side side : Side.values()) {
+      BitSet needed = (BitSet) watchlist.needed(side).clone();
+      if (canBridge(serving, next, side, needed)) {
+        large.put(side, needed);
+      } else if (!next.slabs(side).holdsAll(needed)) {
+        return;
+      }
+    }
+    if (large.isEmpty() || !next.beginBridging()) {
+      return;
+    }
+    // No row is given to another content meanwhile.
+    large.forEach(table::retain);
+    CompletableFuture<Void> unused =
+        CompletableFuture.runAsync(
+                () -> large.forEach((side, needed) -> bridge(serving, next, side, needed)),
+                background)
+            .whenComplete(
+                (done, failure) -> {
+                  if (failure != null) {
+                    LOGGER.warn("vectors are embedded instead of bridged", failure);
+                    next.bridgingFailed();
+                  }
+                  large.forEach(
+                      (side, needed) -> needed.stream().forEach(row -> table.release(side, row)));
+                });
+  }
+
+  private static void bridge(
+      AdapterVectors serving, AdapterVectors next, Side side, BitSet needed) {
+    VectorSlabs from = serving.slabs(side);
+    VectorSlabs to = next.slabs(side);
+    List<float[]> before = new ArrayList<>();
+    List<float[]> after = new ArrayList<>();
+    common(serving, next, side, needed).stream()
+        .limit(2L * VectorBridge.samples(from.dimension()))
+        .forEach(
+            row -> {
+              before.add(from.get(row));
+              after.add(to.get(row));
+            });
+    VectorBridge bridge = VectorBridge.fit(before, after);
+    List<Integer> rows = to.claim(needed, Integer.MAX_VALUE);
+    try {
+      for (int row : rows) {
+        if (from.isFilled(row)) {
+          to.putBridged(row, bridge.apply(from.get(row)));
+        }
+      }
+    } finally {
+      to.unclaim(rows);
+    }
   }
 }

@@ -35,7 +35,9 @@ public interface Embedder extends AutoCloseable {
    */
   record Picture(ModelImage image, Supplier<ContentGroup> group) {}
 
-  /** {@link #image} and {@link #group} of one image, which is decoded once where that is possible. */
+  /**
+   * {@link #image} and {@link #group} of one image, which is decoded once where that is possible.
+   */
   default Picture picture(byte[] encoded, String where) {
     return new Picture(image(encoded, where), () -> group(encoded, where));
   }

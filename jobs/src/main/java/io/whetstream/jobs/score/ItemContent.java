@@ -44,10 +44,7 @@ final class ItemContent {
   ContentGroup group(Side side) {
     return groups.computeIfAbsent(
         side,
-        any ->
-            side == Side.IMAGE
-                ? picture.group().get()
-                : ContentGroup.of(read.value().text()));
+        any -> side == Side.IMAGE ? picture.group().get() : ContentGroup.of(read.value().text()));
   }
 
   /** SHA-256 over the contents of an item: of the image, of the text, or of both digests. */

@@ -122,6 +122,7 @@ final class ItemMatcher {
                 i,
                 entry.query(),
                 entry.contentDigest(),
+                isBridged(now, entry),
                 scores(now, entry, images[i], texts[i]),
                 others(nearest, i, entry)));
       }
@@ -181,8 +182,7 @@ final class ItemMatcher {
 
   private int usedRows(AdapterVectors now, Side side) {
     return Math.min(
-        watchlist.watched(side).length(),
-        now.slabs(side).slabCount() * VectorSlabs.ROWS_PER_SLAB);
+        watchlist.watched(side).length(), now.slabs(side).slabCount() * VectorSlabs.ROWS_PER_SLAB);
   }
 
   /** One place for each slab, so that nothing depends on which thread multiplied it. */
@@ -392,6 +392,17 @@ final class ItemMatcher {
       }
     }
     return threshold;
+  }
+
+  private static boolean isBridged(AdapterVectors now, Watchlist.Entry entry) {
+    for (Side side : Side.values()) {
+      for (int row : entry.rows(side)) {
+        if (now.slabs(side).isBridged(row)) {
+          return true;
+        }
+      }
+    }
+    return false;
   }
 
   private static List<KindScore> scores(

@@ -4,6 +4,7 @@ import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.model.image.ModelImage;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.EnumMap;
 import java.util.List;
@@ -30,6 +31,8 @@ public final class MatchEngine implements AutoCloseable {
    * @param samples scores sampled per micro-batch and kind for the live sketches
    * @param embedShare most of the time that is spent on embedding the watchlist for another adapter
    *     while items come
+   * @param bridge whether vectors of a large watchlist are bridged to another adapter until they
+   *     are embedded under it; see {@link VectorBridge}
    * @param subtasks that divide the items, and so the alerts, among them
    */
   public record Settings(
@@ -39,10 +42,11 @@ public final class MatchEngine implements AutoCloseable {
       int nearest,
       int samples,
       double embedShare,
+      boolean bridge,
       int subtasks) {
     /** Of an engine that gets all items, and whose adapters change without regard to them. */
     public Settings(int batchSize, int slice, int maxQueries, int nearest, int samples) {
-      this(batchSize, slice, maxQueries, nearest, samples, 1, 1);
+      this(batchSize, slice, maxQueries, nearest, samples, 1, false, 1);
     }
   }
 
@@ -75,6 +79,7 @@ public final class MatchEngine implements AutoCloseable {
    *
    * @param item index in the micro-batch
    * @param query without the bytes of its image
+   * @param bridged whether a vector of the query came over a {@link VectorBridge}
    * @param queryDigest see {@link WatchedQuery#contentDigest}
    * @param scores every comparison that was made of the two, best margin first
    */
@@ -82,6 +87,7 @@ public final class MatchEngine implements AutoCloseable {
       int item,
       WatchedQuery query,
       String queryDigest,
+      boolean bridged,
       List<KindScore> scores,
       List<Neighbour> nearest) {}
 
@@ -166,15 +172,12 @@ public final class MatchEngine implements AutoCloseable {
     this.budget = new AlertBudget(settings.subtasks(), System::nanoTime);
     this.watchlist = new Watchlist(table, settings.maxQueries(), budget);
     this.rows = new RowEmbedder(embedder, table, spill);
-    this.change = new AdapterChange(table, rows, loader, background, events::adapterRefused);
+    this.change =
+        new AdapterChange(
+            table, rows, loader, background, settings.bridge(), events::adapterRefused);
     this.matcher =
         new ItemMatcher(
-            embedder,
-            product,
-            watchlist,
-            budget,
-            settings.nearest(),
-            settings.samples());
+            embedder, product, watchlist, budget, settings.nearest(), settings.samples());
   }
 
   /**
@@ -340,6 +343,28 @@ public final class MatchEngine implements AutoCloseable {
     }
   }
 
+  /** Gives some of the rows whose vectors are bridged their own. */
+  private void embedBridged() {
+    long start = System.nanoTime();
+    if (start - embedNotBefore < 0 || !sliceSize.isDue(start)) {
+      return;
+    }
+    int turn = sliceSize.next();
+    int left = turn;
+    for (Side side : Side.values()) {
+      VectorSlabs slabs = serving.slabs(side);
+      List<Integer> claimed = slabs.claimBridged(watchlist.needed(side), left);
+      left -= claimed.size();
+      RowEmbedder.Failures failed = rows.embedEach(serving, side, claimed);
+      if (!failed.bad().isEmpty() || !failed.notNow().isEmpty()) {
+        // They keep what they have; under another adapter they are asked again.
+        embedNotBefore = System.nanoTime() + AdapterChange.RETRY.toNanos();
+      }
+    }
+    long now = System.nanoTime();
+    sliceSize.took(turn - left, now - start, now);
+  }
+
   private void activate(Watchlist.Entry entry) {
     if (thresholds.missing(entry.query()) != null) {
       watchlist.park(entry);
@@ -414,7 +439,14 @@ public final class MatchEngine implements AutoCloseable {
 
   /** Whether {@link #work} has something to do now or is waiting for something to finish. */
   public boolean hasWork() {
-    return watchlist.pendingQueries() > 0 || change.isUnderWay();
+    return watchlist.pendingQueries() > 0 || change.isUnderWay() || hasBridged();
+  }
+
+  private boolean hasBridged() {
+    return settings.bridge()
+        && serving != null
+        && Arrays.stream(Side.values())
+            .anyMatch(side -> serving.slabs(side).hasBridged(watchlist.needed(side)));
   }
 
   /** Does one slice of what is due. */
@@ -422,9 +454,11 @@ public final class MatchEngine implements AutoCloseable {
     if (watchlist.pendingQueries() > 0) {
       embedPending();
     }
-    AdapterVectors next = change.advance(serving.version(), watchlist, sliceSize);
+    AdapterVectors next = change.advance(serving, watchlist, sliceSize);
     if (next != null) {
       flip(next);
+    } else if (settings.bridge() && !change.isUnderWay()) {
+      embedBridged();
     }
   }
 

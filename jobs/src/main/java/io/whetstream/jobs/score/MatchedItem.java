@@ -49,6 +49,7 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
                 .toList(),
             0,
             false,
+            match.bridged(),
             item.eventTime(),
             now);
     return new MatchedItem(
@@ -103,6 +104,7 @@ public record MatchedItem(Alert alert, ContentGroup group, long coolDownMillis) 
         alert.nearest(),
         suppressed,
         finalCount,
+        alert.bridged(),
         alert.eventTime(),
         alert.processingTime());
   }

@@ -142,9 +142,13 @@ final class MatrixProduct implements AutoCloseable {
           for (int i = next.getAndIncrement(); i < count; i = next.getAndIncrement()) {
             try {
               VectorSlabs.Slab slab = slabs.slab(i);
-              int here =
-                  Math.min(VectorSlabs.ROWS_PER_SLAB, rows - i * VectorSlabs.ROWS_PER_SLAB);
-              work.multiplied(i, slab, here, products(items, slab, here));
+              int here = Math.min(VectorSlabs.ROWS_PER_SLAB, rows - i * VectorSlabs.ROWS_PER_SLAB);
+              slab.reading().lock();
+              try {
+                work.multiplied(i, slab, here, products(items, slab, here));
+              } finally {
+                slab.reading().unlock();
+              }
             } catch (RuntimeException e) {
               failure.compareAndSet(null, e);
             } finally {
@@ -153,7 +157,8 @@ final class MatrixProduct implements AutoCloseable {
           }
         };
     long multiplications = (long) rows * items.count * dimension;
-    long worthIt = Math.min(Math.min(idleCores.count() - 1, count - 1), multiplications / WORTH_A_THREAD);
+    long worthIt =
+        Math.min(Math.min(idleCores.count() - 1, count - 1), multiplications / WORTH_A_THREAD);
     for (int i = 0; i < worthIt; i++) {
       // One that no core is idle for finds nothing left.
       idleCores.execute(some);

@@ -100,9 +100,16 @@ public record ScoreConfig(
    *     auto}: in the JVM's directory for temporary files; empty: nowhere, they are embedded again
    * @param embedShare most of a matcher's time that goes to embedding the watchlist under a new
    *     adapter while items come; they are matched under the old one in the rest
+   * @param bridge whether a large watchlist goes over to a new adapter as soon as enough of it is
+   *     embedded to map the rest from the old one, whose own vectors follow; alerts of such queries
+   *     say {@code bridged}
    */
   public record Watchlist(
-      int maxQueries, ByteSize maxQueryBytes, String spillDirectory, double embedShare)
+      int maxQueries,
+      ByteSize maxQueryBytes,
+      String spillDirectory,
+      double embedShare,
+      boolean bridge)
       implements Serializable {
     public Watchlist {
       Checks.atLeast("watchlist.maxQueries", maxQueries, 1);
@@ -122,8 +129,8 @@ public record ScoreConfig(
   /**
    * Live refinement of thresholds.
    *
-   * @param samplesPerProduct scores sampled from each micro-batch and kind of comparison; 0 keeps to
-   *     the adapter's calibration
+   * @param samplesPerProduct scores sampled from each micro-batch and kind of comparison; 0 keeps
+   *     to the adapter's calibration
    */
   public record Thresholds(int samplesPerProduct) implements Serializable {
     public Thresholds {
@@ -211,7 +218,7 @@ public record ScoreConfig(
             3,
             Duration.ofSeconds(1),
             Duration.ofSeconds(5)),
-        new Watchlist(100_000, ByteSize.ofMega(1), "auto", 0.3),
+        new Watchlist(100_000, ByteSize.ofMega(1), "auto", 0.3, false),
         new Thresholds(64),
         new Suppress(
             Duration.ofMinutes(10),
@@ -249,6 +256,7 @@ public record ScoreConfig(
         match.nearest(),
         thresholds.samplesPerProduct(),
         watchlist.embedShare(),
+        watchlist.bridge(),
         parallelism);
   }
 

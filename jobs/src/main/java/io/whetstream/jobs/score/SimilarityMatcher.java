@@ -273,8 +273,7 @@ final class SimilarityMatcher extends AbstractStreamOperator<MatchedItem>
       ItemContent content =
           contents.computeIfAbsent(
               match.item(),
-              i ->
-                  new ItemContent(items.get(i), pictures.get(i), shared.embedder().baseDigest()));
+              i -> new ItemContent(items.get(i), pictures.get(i), shared.embedder().baseDigest()));
       counters.matches.inc();
       output.collect(
           new StreamRecord<>(

@@ -5,6 +5,8 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.concurrent.locks.Lock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
  * Vectors of one adapter digest and one query side, packed in slabs of direct memory, as floats and
@@ -26,14 +28,26 @@ final class VectorSlabs {
     private final float[] length = new float[ROWS_PER_SLAB];
     private final float[] rest = new float[ROWS_PER_SLAB];
 
+    /** A vector that is replaced while others read is not read half. */
+    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+
     private Slab(int dimension) {
       this.dimension = dimension;
-      this.exact = MatrixProduct.allocate((long) ROWS_PER_SLAB * dimension * Float.BYTES)
-          .asFloatBuffer();
+      this.exact =
+          MatrixProduct.allocate((long) ROWS_PER_SLAB * dimension * Float.BYTES).asFloatBuffer();
       this.codes = MatrixProduct.allocate((long) ROWS_PER_SLAB * dimension);
     }
 
     private void put(int row, float[] vector) {
+      lock.writeLock().lock();
+      try {
+        store(row, vector);
+      } finally {
+        lock.writeLock().unlock();
+      }
+    }
+
+    private void store(int row, float[] vector) {
       exact.put(row * dimension, vector);
       EightBits written =
           EightBits.write(vector, EightBits.scaleOf(vector), codes, row * dimension, 1);
@@ -57,6 +71,11 @@ final class VectorSlabs {
       return EightBits.bound(length[row], rest[row], item);
     }
 
+    /** Held while products and scores of this slab are computed. */
+    Lock reading() {
+      return lock.readLock();
+    }
+
     /** The score that decides; see {@link MatchEngine#dot}. */
     float score(int row, float[] item) {
       int at = row * dimension;
@@ -76,12 +95,29 @@ final class VectorSlabs {
   private final List<Slab> slabs = new ArrayList<>();
   private final BitSet filled = new BitSet();
   private final BitSet claimed = new BitSet();
+  private final BitSet bridged = new BitSet();
 
   VectorSlabs(int dimension) {
     this.dimension = dimension;
   }
 
+  int dimension() {
+    return dimension;
+  }
+
+  /** Keeps the vector of a row. */
   synchronized void put(int row, float[] vector) {
+    store(row, vector);
+    bridged.clear(row);
+  }
+
+  /** Keeps a vector that came over a {@link VectorBridge}, until the row's own is put. */
+  synchronized void putBridged(int row, float[] vector) {
+    store(row, vector);
+    bridged.set(row);
+  }
+
+  private void store(int row, float[] vector) {
     if (vector.length != dimension) {
       throw new IllegalArgumentException(vector.length + " values, not " + dimension);
     }
@@ -102,13 +138,25 @@ final class VectorSlabs {
 
   float[] get(int row) {
     float[] vector = new float[dimension];
-    slabOf(row).exact.get(row % ROWS_PER_SLAB * dimension, vector);
+    Slab slab = slabOf(row);
+    slab.reading().lock();
+    try {
+      slab.exact.get(row % ROWS_PER_SLAB * dimension, vector);
+    } finally {
+      slab.reading().unlock();
+    }
     return vector;
   }
 
   /** The score of an item with a row, the one that decides. */
   float score(int row, float[] item) {
-    return slabOf(row).score(row % ROWS_PER_SLAB, item);
+    Slab slab = slabOf(row);
+    slab.reading().lock();
+    try {
+      return slab.score(row % ROWS_PER_SLAB, item);
+    } finally {
+      slab.reading().unlock();
+    }
   }
 
   synchronized boolean isFilled(int row) {
@@ -126,6 +174,34 @@ final class VectorSlabs {
   synchronized List<Integer> claim(BitSet rows, int max) {
     BitSet open = (BitSet) rows.clone();
     open.andNot(filled);
+    return claimOpen(open, max);
+  }
+
+  /** Takes up to {@code max} rows whose vectors are bridged and that nobody works on. */
+  synchronized List<Integer> claimBridged(BitSet rows, int max) {
+    BitSet open = (BitSet) rows.clone();
+    open.and(bridged);
+    return claimOpen(open, max);
+  }
+
+  synchronized boolean isBridged(int row) {
+    return bridged.get(row);
+  }
+
+  /** Whether a vector of these rows is bridged. */
+  synchronized boolean hasBridged(BitSet rows) {
+    return bridged.intersects(rows);
+  }
+
+  /** Of these, the rows that have vectors of their own. */
+  synchronized BitSet exact(BitSet rows) {
+    BitSet exact = (BitSet) rows.clone();
+    exact.and(filled);
+    exact.andNot(bridged);
+    return exact;
+  }
+
+  private List<Integer> claimOpen(BitSet open, int max) {
     open.andNot(claimed);
     List<Integer> taken = new ArrayList<>();
     for (int row = open.nextSetBit(0);
@@ -145,6 +221,7 @@ final class VectorSlabs {
   synchronized void forget(int row) {
     filled.clear(row);
     claimed.clear(row);
+    bridged.clear(row);
   }
 
   synchronized int slabCount() {

@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Vectors of the watchlist, one table per process and scoring job, shared by its subtasks.
@@ -85,6 +86,16 @@ final class WatchlistTable {
       }
       side.free.push(row);
     }
+  }
+
+  /** Holds on to rows that the caller has acquired, until as many {@link #release} calls. */
+  synchronized void retain(Side side, BitSet some) {
+    List<Integer> references = rows.get(side).references;
+    some.stream().forEach(row -> references.set(row, references.get(row) + 1));
+  }
+
+  int dimension() {
+    return dimension;
   }
 
   synchronized Content content(Side side, int row) {
@@ -179,6 +190,8 @@ final class WatchlistTable {
     private final Embedder.Adapter adapter;
     private final Calibration calibration;
     private final Map<Side, VectorSlabs> slabs = new EnumMap<>(Side.class);
+    private volatile boolean failedToBridge;
+    private final AtomicBoolean bridging = new AtomicBoolean();
     private int users;
     private int embedding;
 
@@ -202,6 +215,19 @@ final class WatchlistTable {
 
     Calibration calibration() {
       return calibration;
+    }
+
+    boolean failedToBridge() {
+      return failedToBridge;
+    }
+
+    void bridgingFailed() {
+      failedToBridge = true;
+    }
+
+    /** Whether the caller, alone among the subtasks, is to bridge what is missing. */
+    boolean beginBridging() {
+      return bridging.compareAndSet(false, true);
     }
 
     VectorSlabs slabs(Side side) {

@@ -99,6 +99,7 @@ class AlertSuppressorTest {
             List.of(new Alert.Near("other", MatchKind.TEXT_TEXT, 0.4)),
             0,
             false,
+            false,
             time,
             time),
         ContentGroup.of(text),

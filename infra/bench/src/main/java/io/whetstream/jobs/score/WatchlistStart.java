@@ -142,8 +142,7 @@ public final class WatchlistStart implements Callable<Integer> {
 
   private static final class Ignored implements MatchEngine.Events {
     @Override
-    public void queryAccepted(
-        WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {}
+    public void queryAccepted(WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {}
 
     @Override
     public void queryRefused(WatchedQuery query, String reason) {
