@@ -29,6 +29,7 @@ import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -115,6 +116,12 @@ public final class ScoreCluster implements AutoCloseable {
 
   void compactedTopics(String... names) {
     create(1, Map.of("cleanup.policy", "compact"), names);
+  }
+
+  void addPartitions(String topic, int inAll) throws Exception {
+    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+      admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(inAll))).all().get();
+    }
   }
 
   private void create(int partitions, Map<String, String> config, String... names) {

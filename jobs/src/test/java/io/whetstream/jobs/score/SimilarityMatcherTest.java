@@ -322,6 +322,35 @@ class SimilarityMatcherTest {
     assertEquals(QUERIES + 2, answers().size(), "known answers are not given again");
   }
 
+  @Test
+  void queriesInAPartitionThatWasAddedTakeEffectAndReplaceTheirFormerRevisions() throws Exception {
+    JobID job = started(5);
+    awaitAlerts(5 * QUERIES);
+    cluster.addPartitions(prefix + "queries", 2);
+    byte[] never = "0.9999|nothing that comes".getBytes(StandardCharsets.UTF_8);
+    byte[] always = "-1|word1".getBytes(StandardCharsets.UTF_8);
+    // It lay in partition 0, at a higher offset, and lies in the other one now.
+    cluster.send(prefix + "queries", 1, null, "q0", never);
+    cluster.send(prefix + "queries", 1, null, "a query with spaces", always);
+    cluster.flush();
+    ScoreCluster.await("both are answered", () -> answers().size() == QUERIES + 2);
+    sendItems(5, 25);
+    awaitAlerts(25 * QUERIES);
+    String savepoint = cluster.stopWithSavepoint(job);
+    JobID again = submit(config(), true, savepoint);
+    sendItems(25, 30);
+    awaitAlerts(30 * QUERIES);
+    cluster.cancel(again);
+    List<String> after =
+        cluster.read(prefix + "out").stream()
+            .map(record -> new String(record.value(), StandardCharsets.UTF_8))
+            .filter(line -> Integer.parseInt(line.substring(4, line.indexOf(' '))) >= 5)
+            .toList();
+    assertEquals(25 * QUERIES, after.size());
+    assertTrue(after.stream().noneMatch(line -> line.contains(" q0 ")));
+    assertEquals(25, after.stream().filter(line -> line.contains(" a query with spaces ")).count());
+  }
+
   /** Counter-test: a restore without that read has none of the queries it had before. */
   @Test
   void withoutTheStartUpReadARestoreMatchesAgainstPartOfTheWatchlist() throws Exception {
