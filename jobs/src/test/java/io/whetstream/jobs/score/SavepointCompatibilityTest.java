@@ -170,6 +170,10 @@ class SavepointCompatibilityTest extends RealScoreJob {
         "the new query alerts", () -> alerts().stream().anyMatch(a -> a.itemId().equals("new")));
     query("words", caption(5), null, MatchKind.TEXT_TEXT, 0.99998);
     cluster.flush();
+    // An item that came before the change would be one more copy for the former revision.
+    ScoreCluster.await(
+        "the changed query is answered",
+        () -> answers().stream().anyMatch(answer -> answer.queryId().equals("words")));
     int[] sent = {0};
     ScoreCluster.await(
         "the changed query alerts",
