@@ -197,6 +197,7 @@ class SqlPageTest {
             List.of(),
             2,
             false,
+            false,
             6_000,
             7_000));
     send(
