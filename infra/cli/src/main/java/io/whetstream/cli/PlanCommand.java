@@ -9,15 +9,18 @@ import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.Flops;
 import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.lvlm.SequenceBuilder;
+import io.whetstream.model.train.MemoryPlan;
 import io.whetstream.model.train.TrainingConfig;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+<<<<<<< HEAD
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+=======
+import java.util.function.IntFunction;
+>>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -38,6 +41,8 @@ final class PlanCommand implements Callable<Integer> {
    * @param mostImageTokens that a picture of any size takes at most: the model's pixel budget
    * @param rowTokens of all rows of a step
    * @param flopsPerStep useful operations, as {@code train} counts them
+   * @param chunk rows at once; 0 for all
+   * @param fits whether the memory that is free here would do; always true with a given chunk
    * @param checkpointBytes of the trainer's state: weights and both moments
    * @param adapterBytes of the adapter's tensors
    */
@@ -49,7 +54,9 @@ final class PlanCommand implements Callable<Integer> {
       int mostImageTokens,
       int rowTokens,
       double flopsPerStep,
-      MemoryEstimate memoryBytes,
+      int chunk,
+      boolean fits,
+      MemoryPlan memoryBytes,
       long checkpointBytes,
       long adapterBytes) {}
 
@@ -90,20 +97,38 @@ final class PlanCommand implements Callable<Integer> {
       AdapterConfig adapter = config.adapter();
       AdapterLayout layout = new AdapterLayout(base.config(), adapter);
       SequenceBuilder sequences = SequenceBuilder.of(base.tokenizer(), base.config(), adapter);
+<<<<<<< HEAD
       int[] size = size(base.processor().side());
       ImageGeometry picture = base.processor().geometry(size[0], size[1]);
       List<Row> rows = rows(sequences, picture);
+=======
+      int side = base.processor().side();
+      ImageGeometry picture = base.processor().geometry(side, side);
+      List<Row> rows =
+          MemoryPlan.rows(sequences, picture, training.batch(), shortTokens, longTokens);
+>>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
       Architecture architecture = base.config().architecture();
-      MemoryEstimate memory =
-          MemoryEstimate.of(
-              architecture,
-              bytes(base.checkpoint()),
-              layout.size(),
-              adapter.rank(),
-              rows,
-              Collections.nCopies(training.batch(), picture),
-              training.chunk(),
-              compute.precision());
+      List<ImageGeometry> images = Collections.nCopies(training.batch(), picture);
+      IntFunction<MemoryPlan> of =
+          chunk ->
+              MemoryPlan.of(
+                  architecture,
+                  bytes(base.checkpoint()),
+                  layout.size(),
+                  adapter.rank(),
+                  rows,
+                  images,
+                  chunk,
+                  compute.precision());
+      int chunk = training.chunk().rows();
+      if (chunk == TrainingConfig.AUTO) {
+        MemoryPlan whole = of.apply(0);
+        long left = MemoryPlan.budget() - (whole.total() - whole.step());
+        chunk =
+            MemoryPlan.chunk(architecture, adapter.rank(), rows, images, compute.precision(), left);
+      }
+      boolean fits = chunk >= 0;
+      MemoryPlan memory = of.apply(fits ? chunk : 1);
       Result planned =
           new Result(
               architecture.parameters(),
@@ -112,8 +137,9 @@ final class PlanCommand implements Callable<Integer> {
               picture.tokens(),
               base.processor().mostTokens(),
               rows.stream().mapToInt(Row::length).sum(),
-              new Flops(architecture)
-                  .step(rows, Collections.nCopies(training.batch(), picture), layout),
+              new Flops(architecture).step(rows, images, layout),
+              fits ? chunk : 1,
+              fits,
               memory,
               12L * layout.size(),
               4L * (layout.size() - 1));
@@ -122,6 +148,7 @@ final class PlanCommand implements Callable<Integer> {
     return 0;
   }
 
+<<<<<<< HEAD
   private int[] size(int side) {
     if (imageSize == null) {
       return new int[] {side, side};
@@ -154,6 +181,8 @@ final class PlanCommand implements Callable<Integer> {
     return rows;
   }
 
+=======
+>>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
   private static long bytes(Checkpoint checkpoint) {
     return checkpoint.names().stream()
         .map(checkpoint::info)
@@ -162,12 +191,16 @@ final class PlanCommand implements Callable<Integer> {
   }
 
   private static String text(Result r) {
-    MemoryEstimate m = r.memoryBytes();
+    MemoryPlan m = r.memoryBytes();
     return String.format(
         Locale.ROOT,
         "base: %,d parameters; trainable: %,d%n"
+<<<<<<< HEAD
             + "an image of %s: %,d tokens; of any size: at most %,d%n"
             + "a step: %,d tokens, %.1f GFLOP%n"
+=======
+            + "a step: %,d tokens, %.1f GFLOP, %s%n"
+>>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
             + "memory: about %s (base %s, adapter and optimizer %s, activations %s, images %s,"
             + " process %s, allocator %s)%n"
             + "trainer state in a checkpoint: %s; an adapter: %s",
@@ -178,6 +211,8 @@ final class PlanCommand implements Callable<Integer> {
         r.mostImageTokens(),
         r.rowTokens(),
         r.flopsPerStep() / 1e9,
+        (r.chunk() == 0 ? "all rows at once" : r.chunk() + " rows at once")
+            + (r.fits() ? "" : ", which is too much for the memory that is free here"),
         size(m.total()),
         size(m.weights()),
         size(m.adapter()),

@@ -1,5 +1,6 @@
 package io.whetstream.cli;
 
+import io.whetstream.jobs.config.ChunkSize;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterConfig;
 import io.whetstream.model.lvlm.PromptTemplates;
@@ -9,6 +10,7 @@ import io.whetstream.model.train.TrainingConfig.Objective;
 import io.whetstream.model.train.TrainingConfig.Optimizer;
 import io.whetstream.model.train.TrainingConfig.Schedule;
 import java.util.List;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -17,6 +19,14 @@ import picocli.CommandLine.Option;
  * not given is the library's default.
  */
 final class TrainingOptions {
+  /** As configurations write it. */
+  static final class ChunkConverter implements ITypeConverter<ChunkSize> {
+    @Override
+    public ChunkSize convert(String text) {
+      return ChunkSize.parse(text);
+    }
+  }
+
   @Option(
       names = "--batch",
       paramLabel = "B",
@@ -27,10 +37,12 @@ final class TrainingOptions {
   @Option(
       names = "--chunk",
       paramLabel = "C",
-      defaultValue = "0",
+      defaultValue = "auto",
+      converter = ChunkConverter.class,
       description =
-          "Rows computed at once; bounds memory, with the same result (default: 0, all of them).")
-  private int chunk;
+          "Rows computed at once, 0 for all: bounds memory, with the same gradient to rounding"
+              + " (default: auto, as many as fit in the memory that is free).")
+  private ChunkSize chunk;
 
   @Option(
       names = "--rank",
@@ -144,7 +156,7 @@ final class TrainingOptions {
     return batch;
   }
 
-  int chunk() {
+  ChunkSize chunk() {
     return chunk;
   }
 
@@ -206,7 +218,7 @@ final class TrainingOptions {
             or(warmup, p.warmupSteps()),
             or(schedule, p.schedule()),
             totalSteps);
-    return new TrainingConfig(adapter, objective, optimizer, chunk, seed);
+    return new TrainingConfig(adapter, objective, optimizer, chunk.rows(), seed);
   }
 
   private static <T> T or(T given, T otherwise) {

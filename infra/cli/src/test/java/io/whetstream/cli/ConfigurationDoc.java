@@ -1,6 +1,5 @@
 package io.whetstream.cli;
 
-import io.whetstream.jobs.config.ByteSize;
 import io.whetstream.jobs.config.ConfigLoader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -36,7 +35,7 @@ final class ConfigurationDoc {
     String comment = comment(type);
     for (RecordComponent component : type.getRecordComponents()) {
       String key = prefix + component.getName();
-      if (component.getType().isRecord() && !component.getType().equals(ByteSize.class)) {
+      if (ConfigLoader.isSection(component.getType())) {
         section(component.getType(), key + ".");
         continue;
       }

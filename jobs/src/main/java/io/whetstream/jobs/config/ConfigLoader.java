@@ -146,7 +146,7 @@ public final class ConfigLoader<T extends Record> {
       String key = join(path, entry.getKey());
       RecordComponent component = component(type, entry.getKey(), path, where);
       JsonNode value = entry.getValue();
-      if (component.getType().isRecord() && !component.getType().equals(ByteSize.class)) {
+      if (isSection(component.getType())) {
         if (!empty(value)) {
           overlay((ObjectNode) target.get(entry.getKey()), value, component.getType(), key, where);
         }
@@ -154,6 +154,11 @@ public final class ConfigLoader<T extends Record> {
         set(target, component, value, key, where);
       }
     }
+  }
+
+  /** Whether values of the type are written as keys of their own. */
+  public static boolean isSection(Class<?> type) {
+    return type.isRecord() && type != ByteSize.class && type != ChunkSize.class;
   }
 
   /** {@code key:} with nothing behind it. */
@@ -194,8 +199,7 @@ public final class ConfigLoader<T extends Record> {
       String name = parts.remove(0);
       RecordComponent component = component(type, name, path, "-D " + key);
       path = join(path, name);
-      boolean section =
-          component.getType().isRecord() && !component.getType().equals(ByteSize.class);
+      boolean section = isSection(component.getType());
       if (parts.isEmpty()) {
         if (section) {
           overlay((ObjectNode) target.get(name), value, component.getType(), path, "-D " + key);

@@ -4,6 +4,7 @@ import io.whetstream.jobs.config.BaseSettings;
 import io.whetstream.jobs.config.ByteSize;
 import io.whetstream.jobs.config.CheckpointSettings;
 import io.whetstream.jobs.config.Checks;
+import io.whetstream.jobs.config.ChunkSize;
 import io.whetstream.jobs.config.ConfigLoader;
 import io.whetstream.jobs.config.ImageSettings;
 import io.whetstream.jobs.config.KafkaSettings;
@@ -148,7 +149,9 @@ public record FineTuneConfig(
    * The optimizer step; METHOD.md has the formulas.
    *
    * @param globalBatch pairs of one optimizer step at most: as many whole groups as fit in
-   * @param chunk pairs per forward pass at most, same gradient; 0: the whole batch
+   * @param chunk rows per forward pass at most, same gradient; 0: the whole batch; {@code auto}: as
+   *     many as fit in the memory that the device has free at the start (the whole batch with
+   *     {@code deterministic}, whose bytes must not depend on it)
    * @param seed of everything that is drawn at random
    * @param contrastiveWeight of the contrastive loss on short captions
    * @param nextTokenWeight of the next-token loss on long captions; 0 leaves it out
@@ -174,7 +177,7 @@ public record FineTuneConfig(
    */
   public record Training(
       int globalBatch,
-      int chunk,
+      ChunkSize chunk,
       long seed,
       double contrastiveWeight,
       double nextTokenWeight,
@@ -202,7 +205,6 @@ public record FineTuneConfig(
           whenBehind == WhenBehind.WAIT || maxLag >= globalBatch,
           "training.maxLag must be at least training.globalBatch (" + globalBatch + ")");
       Checks.within("training.globalBatch", globalBatch, 2, 1 << 20);
-      Checks.atLeast("training.chunk", chunk, 0);
     }
 
     static Training defaults() {
@@ -211,7 +213,7 @@ public record FineTuneConfig(
       TrainingConfig.Optimizer optimizer = config.optimizer();
       return new Training(
           64,
-          config.chunk(),
+          ChunkSize.AUTO,
           config.seed(),
           objective.contrastiveWeight(),
           objective.nextTokenWeight(),
@@ -447,7 +449,8 @@ public record FineTuneConfig(
 
   /** The trainer's part in the model library's terms. */
   TrainingConfig trainingConfig() {
-    return trainingConfig(adapter, training);
+    TrainingConfig config = trainingConfig(adapter, training);
+    return deterministic && config.chunk() == TrainingConfig.AUTO ? config.withChunk(0) : config;
   }
 
   private static TrainingConfig trainingConfig(AdapterSettings adapter, Training training) {
@@ -472,7 +475,7 @@ public record FineTuneConfig(
             training.warmupSteps(),
             training.schedule(),
             training.totalSteps()),
-        training.chunk(),
+        training.chunk().rows(),
         training.seed());
   }
 }

@@ -108,7 +108,9 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
   public void initializeState(StateInitializationContext context) throws Exception {
     super.initializeState(context);
     try {
-      trainer = new ContinualTrainer(settings, new TrainingEngine(settings), hooks);
+      TrainingEngine engine = new TrainingEngine(settings);
+      trainer = new ContinualTrainer(settings, engine, hooks);
+      int chunk = engine.chunk();
       boolean sameJob = false;
       boolean restored = false;
       for (StatePartitionStreamProvider partition : context.getRawOperatorStateInputs()) {
@@ -134,12 +136,8 @@ final class TrainerOperator extends AbstractStreamOperator<AdapterAnnouncement>
           trainer.weights().digest(),
           trainer.pendingPairs(),
           settings.training().globalBatch(),
-          settings.training().chunk() == 0
-              ? 1
-              : -Math.floorDiv(-settings.training().globalBatch(), settings.training().chunk()),
-          settings.training().chunk() == 0
-              ? settings.training().globalBatch()
-              : settings.training().chunk(),
+          chunk == 0 ? 1 : -Math.floorDiv(-settings.training().globalBatch(), chunk),
+          chunk == 0 ? settings.training().globalBatch() : chunk,
           settings.mining().groupSize());
     } catch (BadInputException e) {
       // Another attempt would fail the same way.

@@ -23,6 +23,7 @@ final class TrainingEngine implements AutoCloseable {
   private final ImageDecoder decoder;
   private final Lvlm model;
   private final Trainer trainer;
+  private final int chunk;
 
   /**
    * Opens the base model.
@@ -43,10 +44,23 @@ final class TrainingEngine implements AutoCloseable {
                 config.base().device(),
                 config.base().threads()));
     trainer = Trainer.create(model, tokenizer, config.trainingConfig());
+    try {
+      chunk =
+          trainer.plannedChunk(
+              images.geometry(images.side(), images.side()), config.training().globalBatch());
+    } catch (BadInputException e) {
+      close();
+      throw e;
+    }
   }
 
   Trainer trainer() {
     return trainer;
+  }
+
+  /** Rows at once of a usual step; 0 for all. */
+  int chunk() {
+    return chunk;
   }
 
   String baseDigest() {

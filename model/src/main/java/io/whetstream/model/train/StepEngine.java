@@ -8,6 +8,8 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.JniUtils;
+import io.whetstream.model.image.ImageGeometry;
+import io.whetstream.model.image.ModelImage;
 import io.whetstream.model.lvlm.AdapterLayout;
 import io.whetstream.model.lvlm.ImageFeatures;
 import io.whetstream.model.lvlm.Lvlm;
@@ -53,6 +55,7 @@ final class StepEngine implements AutoCloseable {
   private final NDArray flat;
   private final NDArray firstMoment;
   private final NDArray secondMoment;
+  private final long available;
   private long momentSteps;
 
   /** What a step measured. Gradients are those before clipping, only if asked for. */
@@ -85,6 +88,35 @@ final class StepEngine implements AutoCloseable {
     flat.setRequiresGradient(true);
     firstMoment = manager.zeros(shape, model.wideType());
     secondMoment = manager.zeros(shape, model.wideType());
+    available = config.chunk() == TrainingConfig.AUTO ? availableToSteps() : 0;
+  }
+
+  /** Less the gradient and the adapter's copies of a step. */
+  private long availableToSteps() {
+    long copies = layout.size() * (4L + 2 * 4);
+    return (long) (AvailableMemory.SHARE * AvailableMemory.bytes(model.manager().getDevice()))
+        - copies;
+  }
+
+  /** Rows at once of a batch, {@link Integer#MAX_VALUE} for all. */
+  int chunk(List<Row> rows, List<ImageGeometry> images) {
+    int chunk = config.chunk();
+    if (chunk == TrainingConfig.AUTO) {
+      // What does not fit at the least is tried all the same: the plan is an estimate.
+      int fitting = fitting(rows, images, available);
+      chunk = fitting < 0 ? 1 : fitting;
+    }
+    return chunk == 0 ? Integer.MAX_VALUE : chunk;
+  }
+
+  /** As {@link MemoryPlan#chunk}. */
+  int fitting(List<Row> rows, List<ImageGeometry> images, long most) {
+    return MemoryPlan.chunk(
+        model.architecture(), config.adapter().rank(), rows, images, model.precision(), most);
+  }
+
+  long available() {
+    return available;
   }
 
   float[] flat() {
@@ -195,7 +227,8 @@ final class StepEngine implements AutoCloseable {
     return model.step(
         step -> {
           Objective objective = config.objective();
-          int chunk = config.chunk() == 0 ? Integer.MAX_VALUE : config.chunk();
+          int chunk =
+              chunk(batch.rows(), batch.images().stream().map(ModelImage::geometry).toList());
           List<List<Integer>> units = units(batch.rows(), chunk);
           boolean recompute = batch.rows().size() > chunk;
           // Made once: units are differentiated towards these tensors, and what they collect is

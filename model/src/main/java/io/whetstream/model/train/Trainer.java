@@ -20,8 +20,10 @@ import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
@@ -63,7 +65,7 @@ public final class Trainer implements AutoCloseable {
     layout = new AdapterLayout(model.config(), adapter);
     sequences = SequenceBuilder.of(tokenizer, model.config(), adapter);
     PromptTemplates prompts = sequences.templates();
-    embedder = new Embedder(model, tokenizer, prompts, config.chunk() == 0 ? 64 : config.chunk());
+    embedder = new Embedder(model, tokenizer, prompts, config.chunk() < 1 ? 64 : config.chunk());
     engine = new StepEngine(model, layout, config, initial == null ? initialValues() : initial);
   }
 
@@ -97,6 +99,58 @@ public final class Trainer implements AutoCloseable {
 
   public TrainingConfig config() {
     return config;
+  }
+
+  /**
+   * Where chunks are {@link TrainingConfig#AUTO}: how many rows at once a step on so many pairs
+   * would have, if captions were of 16 and 64 tokens and images of the size of {@code picture}.
+   *
+   * @return 0 for all
+   * @throws BadInputException with the numbers, if a step would not fit in what is free
+   */
+  public int plannedChunk(ImageGeometry picture, int pairs) {
+    return config.chunk() == TrainingConfig.AUTO
+        ? plannedChunk(picture, pairs, engine.available())
+        : config.chunk();
+  }
+
+  int plannedChunk(ImageGeometry picture, int pairs, long available) {
+    List<Row> rows = MemoryPlan.rows(sequences, picture, pairs, 16, 64);
+    int chunk = engine.fitting(rows, Collections.nCopies(pairs, picture), available);
+    if (chunk < 0) {
+      int fits = pairs;
+      while (fits > 2
+          && engine.fitting(
+                  MemoryPlan.rows(sequences, picture, fits, 16, 64),
+                  Collections.nCopies(fits, picture),
+                  available)
+              < 0) {
+        fits /= 2;
+      }
+      throw new BadInputException(
+          String.format(
+              Locale.ROOT,
+              "a step on %d pairs takes %.1f GB even one row at a time; %.1f GB may be used (%.0f %%"
+                  + " of what is free): %s",
+              pairs,
+              MemoryPlan.of(
+                          model.architecture(),
+                          0,
+                          0,
+                          config.adapter().rank(),
+                          rows,
+                          Collections.nCopies(pairs, picture),
+                          1,
+                          model.precision())
+                      .step()
+                  / 1e9,
+              available / 1e9,
+              100 * AvailableMemory.SHARE,
+              fits > 2
+                  ? "a batch of " + fits + " would fit"
+                  : "no batch would fit, but smaller images or a smaller base might"));
+    }
+    return chunk;
   }
 
   /** How captions and images become rows: for whoever prepares pairs. */

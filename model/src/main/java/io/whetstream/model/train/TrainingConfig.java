@@ -13,11 +13,14 @@ import java.util.Map;
  * bound memory, with the same gradient; a <i>group</i> is a set of mutually hard pairs within it.
  *
  * @param adapter rank, scaling, dropout, target modules, prompts, numbers of soft vectors
- * @param chunk rows per forward pass at most; 0 is the whole batch at once
+ * @param chunk rows per forward pass at most; 0 is the whole batch at once; {@link #AUTO} for each
+ *     batch as many as fit in what the device had free when the trainer was made
  * @param seed where initial values and dropout come from
  */
 public record TrainingConfig(
     AdapterConfig adapter, Objective objective, Optimizer optimizer, int chunk, long seed) {
+  /** A {@link #chunk} that follows from the memory that there is. */
+  public static final int AUTO = -1;
 
   /** Which negatives are dropped as likely false, by their cosine against the positive's. */
   public enum FalseNegatives {
@@ -187,7 +190,7 @@ public record TrainingConfig(
   }
 
   public TrainingConfig {
-    check(chunk >= 0, "chunk must be 0 (whole batch) or positive");
+    check(chunk >= AUTO, "chunk must be auto, 0 (whole batch) or positive");
   }
 
   /** The paper's adapter on all seven linear modules, this project's defaults elsewhere. */

@@ -1,11 +1,15 @@
-package io.whetstream.cli;
+package io.whetstream.model.train;
 
+import ai.djl.Device;
 import io.whetstream.model.checkpoint.Architecture;
 import io.whetstream.model.checkpoint.Architecture.Decoder;
 import io.whetstream.model.checkpoint.Architecture.Tower;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.lvlm.SequenceBuilder;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -21,7 +25,7 @@ import java.util.List;
  * @param allocator what is freed, but not in pieces that fit what is asked for next: measured
  * @param total the sum
  */
-record MemoryEstimate(
+public record MemoryPlan(
     long weights,
     long adapter,
     long activations,
@@ -45,11 +49,16 @@ record MemoryEstimate(
   private static final int VISION_AT_ONCE = 64;
 
   /**
+   * The memory of a step.
+   *
    * @param file bytes of the base's files
+   * @param trainable values of the adapter
+   * @param rank of LoRA
    * @param rows all rows of a step
+   * @param images of these rows
    * @param chunk rows computed at once; 0 is all
    */
-  static MemoryEstimate of(
+  public static MemoryPlan of(
       Architecture architecture,
       long file,
       long trainable,
@@ -74,7 +83,7 @@ record MemoryEstimate(
     long pictures = images(architecture, images, atOnce, element);
     boolean recomputed = chunk > 0 && chunk < rows.size();
     long allocator = activations / 5 + (recomputed ? BETWEEN_UNITS : 0);
-    return new MemoryEstimate(
+    return new MemoryPlan(
         weights,
         adapter,
         activations,
@@ -82,6 +91,73 @@ record MemoryEstimate(
         PROCESS,
         allocator,
         weights + adapter + activations + pictures + PROCESS + allocator);
+  }
+
+  /** What a step takes beside what stays: base, weights, moments and process are there already. */
+  public long step() {
+    return activations + images + allocator;
+  }
+
+  /** Bytes that may be planned with on this machine's processor: four fifths of what is free. */
+  public static long budget() {
+    return (long) (AvailableMemory.SHARE * AvailableMemory.bytes(Device.cpu()));
+  }
+
+  /**
+   * The most rows at once with which a step fits.
+   *
+   * @param available bytes that a step may take
+   * @return 0 if all rows fit at once, a power of two, or -1 if not even single rows fit
+   */
+  public static int chunk(
+      Architecture architecture,
+      int rank,
+      List<Row> rows,
+      List<ImageGeometry> images,
+      Precision precision,
+      long available) {
+    if (of(architecture, 0, 0, rank, rows, images, 0, precision).step() <= available) {
+      return 0;
+    }
+    for (int chunk = Integer.highestOneBit(Math.max(1, rows.size() - 1)); chunk >= 1; chunk /= 2) {
+      if (of(architecture, 0, 0, rank, rows, images, chunk, precision).step() <= available) {
+        return chunk;
+      }
+    }
+    return -1;
+  }
+
+  /**
+   * The rows of a step on pairs of given lengths, as far as memory and operations depend on them.
+   *
+   * @param picture of each pair's image
+   * @param pairs of the batch
+   * @param shortTokens of short captions; 0: there are none
+   * @param longTokens of long captions; 0: there are none
+   */
+  public static List<Row> rows(
+      SequenceBuilder sequences,
+      ImageGeometry picture,
+      int pairs,
+      int shortTokens,
+      int longTokens) {
+    List<Row> rows = new ArrayList<>();
+    long[] prompt = sequences.imageRow(picture, true);
+    long[] image =
+        longTokens == 0 ? prompt : sequences.nextTokenRow(picture, new long[longTokens], true);
+    long[] targets = null;
+    if (longTokens > 0) {
+      targets = new long[image.length];
+      Arrays.fill(targets, -1);
+      Arrays.fill(targets, prompt.length - 1, image.length - 1, 0);
+    }
+    for (int i = 0; i < pairs; i++) {
+      rows.add(new Row(image, new int[] {i}, null, false, prompt.length - 1, targets, 0));
+      if (shortTokens > 0) {
+        rows.add(Row.embedding(sequences.textRow(new long[shortTokens], true), true));
+      }
+    }
+    return rows;
   }
 
   private static long activations(
