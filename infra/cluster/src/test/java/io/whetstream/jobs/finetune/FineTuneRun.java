@@ -98,7 +98,7 @@ final class FineTuneRun {
             adapter: {rank: 2}
             training: {globalBatch: 8, learningRate: 0.003}
             heldOut: {share: 0.15, size: 24}
-            gate: {minSample: 8, minChange: -1}
+            gate: {minSample: 4, minChange: -1}
             publish: {everySteps: %d, comparePublishedEvery: 0, compareBaseEvery: 0}
             mining: {depth: 1, tables: 1, groupSize: 4, candidates: 16, replayShare: 0.25}
             """

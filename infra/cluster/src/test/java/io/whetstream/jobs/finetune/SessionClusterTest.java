@@ -101,7 +101,7 @@ class SessionClusterTest {
     FineTuneRun run = run("line", 1, "");
     ScoreRun reader = new ScoreRun(cluster, run.name, run.topics, directory, run.shared);
     reader.watch();
-    run.produce(0, 200);
+    run.produce(0, 240);
     run.submit();
     reader.submit();
     SessionCluster.await("two adapters", LONG, () -> run.announcements().size() >= 2);
@@ -133,7 +133,7 @@ class SessionClusterTest {
     URI savepoint = run.stop(false);
     int stopped = taskManager.text().length();
     run.submit("-s", savepoint.toString());
-    run.produce(200, 340);
+    run.produce(240, 360);
     SessionCluster.await(
         "the gate's turn",
         LONG,
@@ -150,7 +150,7 @@ class SessionClusterTest {
     awaitLog("Publishing resumed");
     String until = taskManager.text();
     long resumed = last(STEP, until.substring(0, until.indexOf("Publishing resumed")));
-    run.produce(340, PAIRS);
+    run.produce(360, PAIRS);
     SessionCluster.await("a newer adapter", LONG, () -> run.announcements().size() > before.size());
     reader.awaitAlertUnder(run::newest);
     run.stop(false);
