@@ -98,8 +98,7 @@ class LosslessFilterTest {
 
   private static final class Refusals implements MatchEngine.Events {
     @Override
-    public void queryAccepted(
-        WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {}
+    public void queryAccepted(WatchedQuery query, Map<MatchKind, Double> thresholds, String note) {}
 
     @Override
     public void queryRefused(WatchedQuery query, String reason) {
@@ -154,7 +153,8 @@ class LosslessFilterTest {
               throw new AssertionError();
             },
             new Refusals())) {
-      engine.start(new LoadedAdapter(AdapterVersion.BASE, drawn.base(), new Calibration(new TreeMap<>())));
+      engine.start(
+          new LoadedAdapter(AdapterVersion.BASE, drawn.base(), new Calibration(new TreeMap<>())));
       for (int q = 0; q < queries; q++) {
         engine.upsert(
             new WatchedQuery(
