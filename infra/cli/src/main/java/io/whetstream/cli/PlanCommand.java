@@ -15,12 +15,9 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-<<<<<<< HEAD
+import java.util.function.IntFunction;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-=======
-import java.util.function.IntFunction;
->>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -97,16 +94,10 @@ final class PlanCommand implements Callable<Integer> {
       AdapterConfig adapter = config.adapter();
       AdapterLayout layout = new AdapterLayout(base.config(), adapter);
       SequenceBuilder sequences = SequenceBuilder.of(base.tokenizer(), base.config(), adapter);
-<<<<<<< HEAD
       int[] size = size(base.processor().side());
       ImageGeometry picture = base.processor().geometry(size[0], size[1]);
-      List<Row> rows = rows(sequences, picture);
-=======
-      int side = base.processor().side();
-      ImageGeometry picture = base.processor().geometry(side, side);
       List<Row> rows =
           MemoryPlan.rows(sequences, picture, training.batch(), shortTokens, longTokens);
->>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
       Architecture architecture = base.config().architecture();
       List<ImageGeometry> images = Collections.nCopies(training.batch(), picture);
       IntFunction<MemoryPlan> of =
@@ -148,7 +139,6 @@ final class PlanCommand implements Callable<Integer> {
     return 0;
   }
 
-<<<<<<< HEAD
   private int[] size(int side) {
     if (imageSize == null) {
       return new int[] {side, side};
@@ -161,28 +151,6 @@ final class PlanCommand implements Callable<Integer> {
     return new int[] {Integer.parseInt(parts.group(1)), Integer.parseInt(parts.group(2))};
   }
 
-  private List<Row> rows(SequenceBuilder sequences, ImageGeometry picture) {
-    List<Row> rows = new ArrayList<>();
-    long[] prompt = sequences.imageRow(picture, true);
-    long[] image =
-        longTokens == 0 ? prompt : sequences.nextTokenRow(picture, new long[longTokens], true);
-    long[] targets = null;
-    if (longTokens > 0) {
-      targets = new long[image.length];
-      Arrays.fill(targets, -1);
-      Arrays.fill(targets, prompt.length - 1, image.length - 1, 0);
-    }
-    for (int i = 0; i < training.batch(); i++) {
-      rows.add(new Row(image, new int[] {i}, null, false, prompt.length - 1, targets, 0));
-      if (shortTokens > 0) {
-        rows.add(Row.embedding(sequences.textRow(new long[shortTokens], true), true));
-      }
-    }
-    return rows;
-  }
-
-=======
->>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
   private static long bytes(Checkpoint checkpoint) {
     return checkpoint.names().stream()
         .map(checkpoint::info)
@@ -195,12 +163,8 @@ final class PlanCommand implements Callable<Integer> {
     return String.format(
         Locale.ROOT,
         "base: %,d parameters; trainable: %,d%n"
-<<<<<<< HEAD
             + "an image of %s: %,d tokens; of any size: at most %,d%n"
-            + "a step: %,d tokens, %.1f GFLOP%n"
-=======
             + "a step: %,d tokens, %.1f GFLOP, %s%n"
->>>>>>> 87302fd (A chunk that follows from the memory that is free: the plan moves to the library, auto is the jobs' and train's default, what cannot fit is refused with the numbers)
             + "memory: about %s (base %s, adapter and optimizer %s, activations %s, images %s,"
             + " process %s, allocator %s)%n"
             + "trainer state in a checkpoint: %s; an adapter: %s",

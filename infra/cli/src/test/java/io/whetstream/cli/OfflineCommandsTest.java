@@ -572,8 +572,7 @@ class OfflineCommandsTest {
     Arrays.fill(weights, (int) (Long.BYTES + header), weights.length, (byte) 0xff); // NaN
     Files.write(copy.resolve("model.safetensors"), weights);
     run("plan", "--model", copy, "--json").json();
-    run("plan", "--model", copy, "--verify", "--json")
-        .refused("model.safetensors", "not finite");
+    run("plan", "--model", copy, "--verify", "--json").refused("model.safetensors", "not finite");
   }
 
   @Test
