@@ -24,11 +24,12 @@ import org.apache.flink.util.Collector;
  *
  * <p>A pair waits among the bucket's pending pairs. When these reach {@code mining.candidates}, the
  * one whose nearest neighbours are nearest becomes an anchor, so that no unrelated pair tears apart
- * what belongs together. A pair that has waited {@code mining.maxWait} of event time, or for twice
- * as many later pairs as there are candidates, becomes an anchor then. With an anchor leave those
- * whose likeness to it, twice, less the mean likeness to their own nearest, is highest: what has
- * others nearer by will make a better group with them (cross-domain similarity local scaling,
- * Conneau et al. 2018, section 2.3; the anchor's own mean changes no order). Pairs are alike in
+ * what belongs together, and then some more beside it. A pair that has waited {@code
+ * mining.maxWait} of event time, or for twice as many later pairs as there are candidates, becomes
+ * an anchor then. To an anchor comes, one after another, the pair whose mean likeness to those
+ * already there, twice, less the mean likeness to its own nearest, is highest: what has others
+ * nearer by will make a better group with them (cross-domain similarity local scaling, Conneau et
+ * al. 2018, section 2.3; the mean of those that are there changes no order). Pairs are alike in
  * their pictures, by the cosine of their mining embeddings, and in their captions, by {@link
  * CaptionFeatures}. Neighbours that are likely the same thing (equal image or caption, or pictures
  * above the bound) stay for a later group: as negatives they would teach a falsehood. Part of a
@@ -50,8 +51,14 @@ import org.apache.flink.util.Collector;
 final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, PairGroup> {
   private static final long serialVersionUID = 1L;
 
-  /** In place of an anchor's position: whichever has the nearest neighbours. */
-  private static final int TIGHTEST = -1;
+  /** A full bucket gives up one pair in so many, in groups that belong beside each other. */
+  private static final int AT_ONCE = 16;
+
+  /** Of the newest gap between arrivals in their mean. */
+  private static final double GAP_WEIGHT = 1 / 16.0;
+
+  /** Usual gaps that are silence: where arrivals are independent one in 20,000 is as long. */
+  private static final int SILENT_GAPS = 10;
 
   /** After how many milliseconds a timer that found output blocked comes again. */
   private static final long RETRY = 100;
@@ -70,6 +77,10 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
   private transient PayloadRing payloads;
   private transient long cachedBytes;
   private transient long lastArrival;
+
+  /** Mean time between arrivals, in milliseconds; each counts as silence at most. */
+  private transient double usualGap;
+
   private transient BooleanSupplier inputWaits;
   private transient BooleanSupplier outputFree;
   private transient boolean ending;
@@ -186,7 +197,7 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
   @Override
   public void processElement(MinedPair pair, Context context, Collector<PairGroup> out)
       throws Exception {
-    lastArrival = context.timerService().currentProcessingTime();
+    arrived(context.timerService().currentProcessingTime());
     if (PairIds.heldOut(pair.imageDigest(), heldOutShare)) {
       out.collect(new PairGroup(List.of(pair), 1));
       return;
@@ -205,8 +216,12 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     IdSum id = IdSum.of(pair.id());
     bucket.state = bucket.state.arrived(id);
     waitingIds = waitingIds.plus(id);
-    while (bucket.pending.size() >= settings.candidates()) {
-      closeNext(key, bucket, out);
+    if (bucket.pending.size() >= settings.candidates()) {
+      int left = settings.candidates() - Math.max(1, settings.candidates() / AT_ONCE);
+      double[] near = null;
+      while (bucket.pending.size() > left) {
+        near = closeNext(key, bucket, near, out);
+      }
     }
     watch(bucket, sketch.deadline(), false, context);
     buckets.update(bucket.state);
@@ -232,8 +247,9 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
           // Not silence: that begins when there is nothing to take and nothing is held up.
           lastArrival = timestamp;
         } else if (isSilent(timestamp)) {
+          double[] near = null;
           while (!bucket.pending.isEmpty() && free()) {
-            closeNext(key, bucket, out);
+            near = closeNext(key, bucket, near, out);
           }
         }
       }
@@ -265,9 +281,24 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
     return deterministic || ending || outputFree.getAsBoolean();
   }
 
+  private void arrived(long now) {
+    long gap = lastArrival == 0 ? 0 : now - lastArrival;
+    usualGap += GAP_WEIGHT * (Math.min(gap, silence()) - usualGap);
+    lastArrival = now;
+  }
+
   private boolean isSilent(long now) {
-    long idle = settings.idleFlush().toMillis();
-    return idle > 0 && now - lastArrival >= idle;
+    return !settings.idleFlush().isZero() && now - lastArrival >= silence();
+  }
+
+  /**
+   * Milliseconds without arrivals that are silence: of a slow stream more, but no more than
+   * waiting.
+   */
+  private long silence() {
+    long least = settings.idleFlush().toMillis();
+    long most = Math.max(least, settings.maxWait().toMillis());
+    return Math.min(most, Math.max(least, (long) (SILENT_GAPS * usualGap)));
   }
 
   private byte[] words(MinedPair pair) {
@@ -322,23 +353,43 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       long now = context.timerService().currentProcessingTime();
       // After a restore no arrival is known yet; silence then counts from now.
       lastArrival = lastArrival == 0 ? now : lastArrival;
-      long flush = Math.max(now + 1, lastArrival + settings.idleFlush().toMillis());
+      long flush = Math.max(now + 1, lastArrival + silence());
       context.timerService().registerProcessingTimeTimer(flush);
       bucket.state = bucket.state.withWatched(true);
     }
   }
 
-  /** Makes the group that is to leave first while no pair's event time has come. */
-  private void closeNext(int key, Bucket bucket, Collector<PairGroup> out) throws Exception {
-    long age = bucket.state.next() - bucket.pending.get(0).number();
-    close(key, bucket, age > 2L * settings.candidates() ? 0 : TIGHTEST, out);
+  /**
+   * Makes the group that is to leave first while no pair's event time has come: the tightest, and
+   * after another the tightest beside it. So what did not fit into the first is in its batch.
+   *
+   * @param near how like each pair is to the group before, or null
+   * @return the same for the pairs that are left
+   */
+  private double[] closeNext(int key, Bucket bucket, double[] near, Collector<PairGroup> out)
+      throws Exception {
+    if (bucket.state.next() - bucket.pending.get(0).number() > 2L * settings.candidates()) {
+      return close(key, bucket, 0, out);
+    }
+    double[] worth = bucket.pending.closeness();
+    if (near != null) {
+      for (int i = 0; i < worth.length; i++) {
+        worth[i] += near[i];
+      }
+    }
+    return close(key, bucket, largest(worth), out);
   }
 
-  private void close(int key, Bucket bucket, int anchor, Collector<PairGroup> out)
+  /**
+   * @param anchor position of a pending pair
+   * @return how like the pairs that are left are to the group, or null in random mode
+   */
+  private double[] close(int key, Bucket bucket, int anchor, Collector<PairGroup> out)
       throws Exception {
     long group = bucket.state.groups();
     int again = replayCount(key, group, bucket.past.size());
-    List<Sketch> members = partners(bucket, anchor, settings.groupSize() - again);
+    Chosen chosen = partners(bucket, anchor, settings.groupSize() - again);
+    List<Sketch> members = chosen.members();
     List<Sketch> shown = past(key, group, bucket, members, again);
 
     List<MinedPair> pairs = new ArrayList<>(members.size() + shown.size());
@@ -371,29 +422,57 @@ final class HardNegativeMiner extends KeyedProcessFunction<Integer, MinedPair, P
       incomplete.inc();
     }
     out.collect(new PairGroup(pairs, members.size()));
+    return chosen.near();
   }
 
   /**
-   * A pending pair and its partners, at most {@code size} together; in random mode the oldest.
-   *
-   * @param anchor position of the pair, or {@link #TIGHTEST}
+   * @param members of a group
+   * @param near mean likeness to them of each pair that is left; null in random mode
    */
-  private List<Sketch> partners(Bucket bucket, int anchor, int size) {
+  @SuppressWarnings("ArrayRecordComponent") // passed on once, never kept
+  private record Chosen(List<Sketch> members, double[] near) {}
+
+  /** A pending pair and its partners, at most {@code size} together; in random mode the oldest. */
+  private Chosen partners(Bucket bucket, int anchor, int size) {
     List<Sketch> all = bucket.pending.all();
     if (settings.mode() == Mode.RANDOM) {
-      return List.copyOf(all.subList(0, Math.min(size, all.size())));
+      return new Chosen(List.copyOf(all.subList(0, Math.min(size, all.size()))), null);
     }
     double[] closeness = bucket.pending.closeness();
-    int first = anchor == TIGHTEST ? largest(closeness) : anchor;
+    double[] sums = new double[all.size()];
+    boolean[] member = new boolean[all.size()];
+    boolean[] apart = new boolean[all.size()];
     List<Sketch> members = new ArrayList<>(size);
-    members.add(all.get(first));
-    double[] scores = bucket.pending.likenesses(first);
-    for (int i = 0; i < scores.length; i++) {
-      scores[i] = 2 * scores[i] - closeness[i];
+    int best = anchor;
+    while (best >= 0) {
+      member[best] = true;
+      members.add(all.get(best));
+      float[] likenesses = bucket.pending.likenesses(best);
+      best = -1;
+      double highest = Double.NEGATIVE_INFINITY;
+      for (int i = 0; i < sums.length; i++) {
+        // What is likely the same thing is as like as can be: not in the group, but beside it.
+        boolean same = likenesses[i] == PendingPairs.APART;
+        sums[i] += same ? 1 : likenesses[i];
+        if (same && !member[i] && !apart[i]) {
+          apart[i] = true;
+          falseNegatives.inc();
+        }
+        double score = 2 * sums[i] / members.size() - closeness[i];
+        if (!member[i] && !apart[i] && score > highest && members.size() < size) {
+          highest = score;
+          best = i;
+        }
+      }
     }
-    scores[first] = Double.NEGATIVE_INFINITY;
-    take(all, scores, members, size);
-    return members;
+    double[] near = new double[all.size() - members.size()];
+    int left = 0;
+    for (int i = 0; i < sums.length; i++) {
+      if (!member[i]) {
+        near[left++] = sums[i] / members.size();
+      }
+    }
+    return new Chosen(members, near);
   }
 
   private static int largest(double[] values) {

@@ -75,12 +75,12 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
               ScorerOptions.defaults()
                   .withThreads(settings.base().threads())
                   .withCache(GRAPHS));
-      center = center(directory);
+      center = center(scorer, ImageProcessor.open(directory), settings.mining().seed());
       buckets =
           new Buckets(
               settings.mining().seed(),
               settings.mining().tables(),
-              settings.mining().depth(),
+              settings.mining().planes(),
               center.length);
     } catch (BadInputException e) {
       // Another attempt would fail the same way.
@@ -88,10 +88,10 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
     }
   }
 
-  private float[] center(Path directory) {
-    ImageProcessor images = ImageProcessor.open(directory);
+  /** The mean over reference pictures. */
+  static float[] center(Scorer scorer, ImageProcessor images, long seed) {
     float[] mean = null;
-    for (var image : ReferenceImages.draw(settings.mining().seed(), REFERENCES, images.side())) {
+    for (var image : ReferenceImages.draw(seed, REFERENCES, images.side())) {
       // One at a time: every subtask must get the same bits, whatever its batch size.
       float[] vector = scorer.poolVision(List.of(images.process(image)))[0];
       mean = mean == null ? new float[vector.length] : mean;

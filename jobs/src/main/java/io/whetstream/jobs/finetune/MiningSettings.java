@@ -13,11 +13,14 @@ import java.time.Duration;
  * @param parallelism of the keyed stage
  * @param seed of hyperplanes and draws
  * @param tables of hyperplanes; a pair's home is the one where it is farthest from all planes
- * @param depth hyperplanes per table; buckets are tables times 2^depth
+ * @param depth hyperplanes per table; buckets are tables times 2^depth, and pairs of different
+ *     buckets never meet. 0: as few as the parallelism needs
  * @param groupSize pairs in a group, replayed ones included
  * @param candidates pending pairs of a bucket that, once reached, close a group
- * @param maxWait event time after which an incomplete group is closed
- * @param idleFlush processing time of silence after which a bucket is emptied; 0s: never
+ * @param maxWait event time after which an incomplete group is closed: what bounds waiting where
+ *     pairs are too few to fill a bucket
+ * @param idleFlush processing time of silence after which a bucket is emptied, at least: ten times
+ *     the usual gap between pairs is no silence yet; 0s: never
  * @param similarityBound cosine of pictures above which two pairs are taken for the same thing
  * @param captionWeight how much captions count in what is near, pictures counting 1; 0: not at all
  * @param replayShare share of a group drawn from past pairs
@@ -73,11 +76,11 @@ public record MiningSettings(
         Mode.HARD,
         1,
         17,
-        2,
-        4,
+        1,
+        0,
         8,
-        64,
-        Duration.ofMinutes(1),
+        1024,
+        Duration.ofHours(1),
         Duration.ofSeconds(10),
         0.999,
         1,
@@ -88,7 +91,13 @@ public record MiningSettings(
         Duration.ofMillis(50));
   }
 
+  /** Hyperplanes per table: a few buckets for each subtask, but one where there is only one. */
+  int planes() {
+    int subtasks = Integer.SIZE - Integer.numberOfLeadingZeros(parallelism - 1);
+    return depth > 0 || parallelism == 1 ? depth : subtasks + 1;
+  }
+
   int buckets() {
-    return tables << depth;
+    return tables << planes();
   }
 }

@@ -16,7 +16,7 @@ import java.util.stream.Collectors;
  */
 final class PendingPairs {
   /** Likeness of pairs that must not share a group. */
-  private static final float APART = Float.NEGATIVE_INFINITY;
+  static final float APART = Float.NEGATIVE_INFINITY;
 
   /** A pair in its slot: row and column of the likenesses, kept until the pair leaves. */
   private static final class Waiting {
@@ -218,12 +218,16 @@ final class PendingPairs {
     return first;
   }
 
-  /** Likeness of each pair to that at a position, also of what is likely the same thing. */
-  double[] likenesses(int position) {
-    Waiting anchor = waiting.get(position);
-    return waiting.stream()
-        .mapToDouble(other -> anchor.likeness(other, anchor.cosine(other), captionWeight))
-        .toArray();
+  /**
+   * Likeness of each pair to that at a position; {@link #APART} to what must not be in its group.
+   */
+  float[] likenesses(int position) {
+    float[] row = likenesses[waiting.get(position).slot];
+    float[] ordered = new float[waiting.size()];
+    for (int i = 0; i < ordered.length; i++) {
+      ordered[i] = row[waiting.get(i).slot];
+    }
+    return ordered;
   }
 
   /**

@@ -101,7 +101,7 @@ class HardNegativeMinerTest {
         miner.add(pair("p" + i, 0, i, angle(angles[i])));
       }
       assertEquals(1, miner.groups().size());
-      assertEquals(List.of("p4", "p2", "p6", "p0"), ids(miner.groups().get(0)));
+      assertEquals(List.of("p4", "p2", "p0", "p6"), ids(miner.groups().get(0)));
       assertEquals(4, miner.groups().get(0).fresh());
     }
   }
@@ -280,6 +280,60 @@ class HardNegativeMinerTest {
         miner.harness.setProcessingTime(9_000);
         assertEquals(deterministic ? 0 : 2, miner.groups().size());
       }
+    }
+  }
+
+  @Test
+  void theUsualGapOfASlowStreamIsNoSilence() throws Exception {
+    MiningSettings slow = FineTuneConfig.defaults().mining();
+    try (Miner miner = new Miner(slow, 0, false)) {
+      // One pair every fifteen seconds, and a flush after ten: the first few leave.
+      long now = 1_000;
+      for (int i = 0; i < 60; i++) {
+        miner.harness.setProcessingTime(now += 15_000);
+        miner.add(pair("p" + i, 0, now, angle(i)));
+      }
+      assertTrue(miner.groups().size() < 4, miner.groups().size() + " groups");
+      miner.harness.setProcessingTime(now + 140_000);
+      assertTrue(miner.groups().size() < 4, miner.groups().size() + " groups");
+      miner.harness.setProcessingTime(now + 160_000);
+      assertEquals(60, miner.groups().stream().mapToInt(PairGroup::fresh).sum());
+    }
+  }
+
+  @Test
+  void oneSubtaskHasOneBucketAndManyHaveAFewEach() {
+    assertEquals(1, FineTuneConfig.defaults().mining().buckets());
+    for (int subtasks : new int[] {2, 3, 4, 8}) {
+      int buckets =
+          FineTuneConfig.loader()
+              .parse("", "test", List.of("mining.parallelism=" + subtasks))
+              .mining()
+              .buckets();
+      assertTrue(buckets >= 2 * subtasks && buckets <= 4 * subtasks, subtasks + ": " + buckets);
+    }
+  }
+
+  @Test
+  void whatDidNotFitIntoAGroupLeavesBesideIt() throws Exception {
+    MiningSettings many = mining(Mode.HARD, 4, 32, 0, ByteSize.ofMega(1), ByteSize.ofMega(1));
+    try (Miner miner = new Miner(many, 0, false)) {
+      Random random = new Random(5);
+      for (int i = 0; i < 20; i++) {
+        // Six of a kind, four of another that are not quite as near, and others.
+        String kind = i < 6 ? "six" : i < 10 ? "four" : "other";
+        float[] vector = Pairs.unit(random, DIMENSION);
+        if (i < 10) {
+          vector[i < 6 ? 0 : 1] += i < 6 ? 2 : 1.5f;
+        }
+        miner.add(pair(kind + i, 0, 0, vector));
+      }
+      miner.harness.setProcessingTime(10_000);
+      List<String> first = ids(miner.groups().get(0));
+      List<String> second = ids(miner.groups().get(1));
+      assertTrue(first.stream().allMatch(id -> id.startsWith("six")), first.toString());
+      assertEquals(
+          2, second.stream().filter(id -> id.startsWith("six")).count(), second.toString());
     }
   }
 

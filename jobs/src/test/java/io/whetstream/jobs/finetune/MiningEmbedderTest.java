@@ -105,7 +105,7 @@ class MiningEmbedderTest {
           new Buckets(
               config.mining().seed(),
               config.mining().tables(),
-              config.mining().depth(),
+              config.mining().planes(),
               mean.length);
       for (int i = 0; i < mined.size(); i++) {
         float[] expected = scorer.poolVision(List.of(PICTURES.get(i).image()))[0];

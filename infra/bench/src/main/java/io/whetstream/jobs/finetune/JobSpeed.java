@@ -120,6 +120,7 @@ public final class JobSpeed {
                       "base.model=" + model.toAbsolutePath(),
                       "base.threads=" + threads,
                       "base.device=cpu",
+                      "mining.candidates=64",
                       "training.globalBatch=" + batch));
       Topics topics = new Topics(config.kafka().topicPrefix());
       try (Admin admin = config.kafka().connection().admin()) {
