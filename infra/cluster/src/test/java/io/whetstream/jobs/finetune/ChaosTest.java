@@ -6,10 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.whetstream.cli.Main;
 import io.whetstream.connectors.format.RecordType;
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.jobs.finetune.Processes.Running;
 import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -115,6 +118,7 @@ class ChaosTest {
           run.produce(BEFORE, PAIRS);
           SessionCluster.await("a step under the new JobManager", LONG, () -> steps() > steps);
           String figure = seconds(killed) + " s from the kill to the next step";
+          assertEquals(0, doctor(), "whetstream doctor finds fault with the new JobManager");
           exact(run);
           return figure;
         });
@@ -155,6 +159,7 @@ class ChaosTest {
                       Map.of(),
                       System.currentTimeMillis())));
           SessionCluster.await("its refusal", LONG, () -> taskManager.text().contains(bad));
+          Scrape.of(taskManager).awaitBeyondItsRule("whetstream_adaptersRefused");
           reader.awaitAlertUnder(good::digest);
           run.stop(false);
           reader.cancel();
@@ -244,6 +249,7 @@ class ChaosTest {
                 "a failed write",
                 LONG,
                 () -> taskManager.text().substring(said).contains("did not succeed, trying again"));
+            Scrape.of(taskManager).awaitBeyondItsRule("trainer_adapterWriteFailures");
             long freed = System.nanoTime();
             Files.delete(filler);
             SessionCluster.await(
@@ -281,6 +287,15 @@ class ChaosTest {
           return String.format(
               Locale.ROOT, "%.0f pairs/s in all", 5 * PAIRS / ((System.nanoTime() - start) / 1e9));
         });
+  }
+
+  /** Its exit code for this cluster. */
+  private static int doctor() {
+    StringWriter said = new StringWriter();
+    PrintWriter out = new PrintWriter(said, true);
+    int code = Main.run(new String[] {"doctor", "--cluster", cluster.address()}, out, out);
+    System.out.println(said);
+    return code;
   }
 
   /** A job that has announced something, with pairs still to come. */

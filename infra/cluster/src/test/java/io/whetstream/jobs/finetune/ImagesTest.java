@@ -17,16 +17,12 @@ import io.whetstream.scenes.SceneLook;
 import io.whetstream.scenes.SceneRenderer;
 import io.whetstream.scenes.SceneStream;
 import java.io.IOException;
-import java.net.URI;
 import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -109,14 +105,14 @@ class ImagesTest {
         keep(cluster, bin, data, configuration);
         assertEquals(Set.of("whetstream finetune compose", "compose-score"), jobs(cluster));
         send(cluster, 0);
-        int prometheus = reporterPort(taskManager);
+        Scrape prometheus = Scrape.of(taskManager);
         SessionCluster.await(
             "an alert and a step under Prometheus",
             LONG,
             () ->
-                value(prometheus, "trainer_step") >= 2
-                    && value(prometheus, "whetstream_alertsRaised") >= 1);
-        assertReported(prometheus, reporterPort(cluster.jobManager()));
+                prometheus.value("trainer_step") >= 2
+                    && prometheus.value("whetstream_alertsRaised") >= 1);
+        assertReported(prometheus, Scrape.of(cluster.jobManager()));
 
         String found =
             processes.run(
@@ -137,7 +133,7 @@ class ImagesTest {
         for (var job : cluster.rest("/jobs/overview").path("jobs")) {
           cluster.awaitNextCheckpoint(job.path("jid").asText());
         }
-        double before = value(prometheus, "trainer_step");
+        double before = prometheus.value("trainer_step");
         cluster.restartJobManager();
         SessionCluster.await(
             "no jobs, but the TaskManager",
@@ -149,9 +145,9 @@ class ImagesTest {
         assertEquals(
             2, said.lines().filter(line -> line.contains("goes on from " + data)).count(), said);
         SessionCluster.await(
-            "the trainer where it was", LONG, () -> value(prometheus, "trainer_step") >= before);
+            "the trainer where it was", LONG, () -> prometheus.value("trainer_step") >= before);
         send(cluster, 400);
-        SessionCluster.await("a step more", LONG, () -> value(prometheus, "trainer_step") > before);
+        SessionCluster.await("a step more", LONG, () -> prometheus.value("trainer_step") > before);
 
         Running page =
             processes.start(
@@ -169,7 +165,7 @@ class ImagesTest {
         SessionCluster.await("the console", LONG, () -> link.matcher(page.text()).find());
         Matcher matcher = link.matcher(page.text());
         assertTrue(matcher.find());
-        assertTrue(get(matcher.group(1)).contains("<title>"), page.text());
+        assertTrue(Scrape.get(matcher.group(1)).contains("<title>"), page.text());
       }
     }
   }
@@ -307,29 +303,10 @@ class ImagesTest {
     }
   }
 
-  private static int reporterPort(Running process) throws Exception {
-    Pattern started = Pattern.compile("Started PrometheusReporter HTTP server on port (\\d+)");
-    SessionCluster.await("the reporter", LONG, () -> started.matcher(process.text()).find());
-    Matcher matcher = started.matcher(process.text());
-    assertTrue(matcher.find());
-    return Integer.parseInt(matcher.group(1));
-  }
-
-  /** The largest value of a metric of an operator; -1 where there is none. */
-  private static double value(int port, String name) throws Exception {
-    return Pattern.compile(
-            "^flink_taskmanager_job_task_operator_" + name + "\\{[^}]*} (\\S+)$", Pattern.MULTILINE)
-        .matcher(get("http://127.0.0.1:" + port + "/metrics"))
-        .results()
-        .mapToDouble(found -> Double.parseDouble(found.group(1)))
-        .max()
-        .orElse(-1);
-  }
-
   /** The catalogue, and every name that dashboard and alert rules use, are in the scrapes. */
-  private static void assertReported(int taskManager, int jobManager) throws Exception {
-    Set<String> names = names(get("http://127.0.0.1:" + taskManager + "/metrics"));
-    names.addAll(names(get("http://127.0.0.1:" + jobManager + "/metrics")));
+  private static void assertReported(Scrape taskManager, Scrape jobManager) throws Exception {
+    Set<String> names = taskManager.names();
+    names.addAll(jobManager.names());
     Set<String> wanted = new TreeSet<>();
     for (MetricCatalog.Metric metric : MetricCatalog.all()) {
       wanted.add(metric.inPrometheus());
@@ -360,17 +337,5 @@ class ImagesTest {
             .filter(name -> !wanted.contains(name.replaceAll("_count$", "")))
             .collect(Collectors.toCollection(TreeSet::new));
     assertEquals(Set.of(), unknown, "not in MetricCatalog");
-  }
-
-  private static Set<String> names(String scrape) {
-    return Arrays.stream(scrape.split("\n"))
-        .filter(line -> !line.startsWith("#"))
-        .map(line -> line.replaceAll("[{ ].*", ""))
-        .collect(Collectors.toCollection(TreeSet::new));
-  }
-
-  private static String get(String address) throws Exception {
-    return HTTP.send(HttpRequest.newBuilder(URI.create(address)).build(), BodyHandlers.ofString())
-        .body();
   }
 }
