@@ -265,6 +265,39 @@ class ChaosTest {
 
   @Test
   @Tag("slow")
+  void aFullDiskUnderTheCheckpointsCostsTimeAndNoPair() throws Exception {
+    Path disk = Files.createDirectory(directory.resolve("checkpoint-disk"));
+    assumeTrue(mounted(disk, "16m"), "this process may not mount a small file system");
+    try {
+      scenario(
+          "diskFullAtCheckpoints",
+          () -> {
+            FineTuneRun run = new FineTuneRun(cluster, directory, "store", 1, "");
+            run.produce(0, BEFORE);
+            run.submit(List.of(), List.of("checkpoint.directory=" + disk.toUri()));
+            SessionCluster.await("an announcement", LONG, () -> !run.announcements().isEmpty());
+            cluster.awaitNextCheckpoint(run.job);
+            Path filler = fill(disk);
+            run.produce(BEFORE, PAIRS);
+            String checkpoints = "/jobs/" + run.job + "/checkpoints";
+            SessionCluster.await(
+                "a failed checkpoint",
+                LONG,
+                () -> cluster.rest(checkpoints).at("/counts/failed").asInt() > 0);
+            long freed = System.nanoTime();
+            Files.delete(filler);
+            cluster.awaitNextCheckpoint(run.job);
+            String figure = seconds(freed) + " s from room to a checkpoint";
+            exact(run);
+            return figure;
+          });
+    } finally {
+      command("umount", "-l", disk.toString());
+    }
+  }
+
+  @Test
+  @Tag("slow")
   void fiveJobsInOneSessionAreEachExact() throws Exception {
     scenario(
         "fiveJobs",
