@@ -20,8 +20,7 @@ public final class LfsPointer {
    * @param beginning the file, or at least its first {@link #LENGTH} bytes if it has them
    */
   public static void refuse(Path file, byte[] beginning) {
-    if (beginning.length >= LENGTH
-        && Arrays.equals(beginning, 0, LENGTH, BEGINNING, 0, LENGTH)) {
+    if (beginning.length >= LENGTH && Arrays.equals(beginning, 0, LENGTH, BEGINNING, 0, LENGTH)) {
       throw new BadInputException(
           file
               + ": a Git LFS pointer, not the file itself; fetch it with 'git lfs pull' in the"

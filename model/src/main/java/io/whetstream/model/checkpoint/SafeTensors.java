@@ -102,8 +102,7 @@ public final class SafeTensors implements AutoCloseable {
       throw new BadInputException(
           file + ": not a safetensors file: " + size + " bytes, shorter than its length field");
     }
-    LfsPointer.refuse(
-        file, readFully(channel, 0, (int) Math.min(size, LfsPointer.LENGTH)).array());
+    LfsPointer.refuse(file, readFully(channel, 0, (int) Math.min(size, LfsPointer.LENGTH)).array());
     long length = readFully(channel, 0, 8).getLong();
     if (length < 0 || length > size - 8) {
       throw new BadInputException(
@@ -441,9 +440,9 @@ public final class SafeTensors implements AutoCloseable {
   }
 
   /**
-   * Hands over a tensor's bytes in order, as many whole elements at a time as the buffer holds. They
-   * are read, not mapped: what has been read of a map counts as memory of the process for as long
-   * as the map lives, and a model would count twice while it is loaded.
+   * Hands over a tensor's bytes in order, as many whole elements at a time as the buffer holds.
+   * They are read, not mapped: what has been read of a map counts as memory of the process for as
+   * long as the map lives, and a model would count twice while it is loaded.
    *
    * @param room a direct buffer of any multiple of 8 bytes, given to {@code use} filled
    */
@@ -465,8 +464,7 @@ public final class SafeTensors implements AutoCloseable {
         use.accept(room.flip().slice().order(ByteOrder.LITTLE_ENDIAN));
       }
     } catch (IOException e) {
-      throw new BadInputException(
-          file + ": tensor " + info.name() + " cannot be read: " + e, e);
+      throw new BadInputException(file + ": tensor " + info.name() + " cannot be read: " + e, e);
     }
   }
 

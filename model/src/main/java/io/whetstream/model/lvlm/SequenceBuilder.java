@@ -90,9 +90,9 @@ public final class SequenceBuilder {
   }
 
   /**
-   * The configuration for a new adapter: where both encodings make the same ids of its templates and
-   * of every caption it is one of the first release's, which every reader knows and whose digest
-   * stays what it was.
+   * The configuration for a new adapter: where both encodings make the same ids of its templates
+   * and of every caption it is one of the first release's, which every reader knows and whose
+   * digest stays what it was.
    */
   public static AdapterConfig settled(
       TextTokenizer tokenizer, ModelConfig config, AdapterConfig adapter) {

@@ -82,7 +82,8 @@ class LoadingTest {
       ObjectNode node = header.putObject(entry.getKey()).put("dtype", dtype);
       Arrays.stream(entry.getValue()).forEach(node.withArray("shape")::add);
       node.putArray("data_offsets").add(at).add(end);
-      row = entry.getKey().endsWith("embed_tokens.weight") ? at + (long) marked * width * size : row;
+      row =
+          entry.getKey().endsWith("embed_tokens.weight") ? at + (long) marked * width * size : row;
       at = end;
     }
     byte[] json = JSON.writeValueAsString(header).getBytes(StandardCharsets.UTF_8);
@@ -116,8 +117,7 @@ class LoadingTest {
     String text = new String(child.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertTrue(child.waitFor(300, TimeUnit.SECONDS));
     assertEquals(0, child.exitValue(), text);
-    String line =
-        text.lines().filter(each -> each.startsWith("peak ")).findFirst().orElseThrow();
+    String line = text.lines().filter(each -> each.startsWith("peak ")).findFirst().orElseThrow();
     String[] words = line.split(" ");
     assertEquals("0.0", words[5]);
     assertEquals("1.0", words[6]);
@@ -129,8 +129,7 @@ class LoadingTest {
     double weights = peakAndWeights[1] / 1e9;
     System.out.printf(
         Locale.ROOT, "%s: weights %.2f GB, peak of the process %.2f GB%n", what, weights, peak);
-    assertTrue(
-        peak <= 1.1 * weights + 0.5, what + ": peak " + peak + " GB for " + weights + " GB");
+    assertTrue(peak <= 1.1 * weights + 0.5, what + ": peak " + peak + " GB for " + weights + " GB");
   }
 
   @Test

@@ -151,7 +151,8 @@ class SequenceBuilderTest {
           }
           String template = escaped(before) + "<text>" + everyEscaped(text.substring(at));
           SequenceBuilder sequences =
-              new SequenceBuilder(tokenizer, config, new PromptTemplates("<image>", template), 0, 0);
+              new SequenceBuilder(
+                  tokenizer, config, new PromptTemplates("<image>", template), 0, 0);
           long[] row = sequences.textRow(tokenizer.encode(caption), false);
           assertArrayEquals(ids, row, template + " of '" + caption + "'");
           compared++;

@@ -60,8 +60,7 @@ class TextTokenizerTest {
     BadInputException e =
         assertThrows(BadInputException.class, () -> TextTokenizer.open(scratch).close());
     assertTrue(e.getMessage().contains("config.json"), e.getMessage());
-    assertTrue(
-        e.getMessage().contains("bos_token_id is " + id.replace(" ", "")), e.getMessage());
+    assertTrue(e.getMessage().contains("bos_token_id is " + id.replace(" ", "")), e.getMessage());
     assertTrue(e.getMessage().contains("with token 1"), e.getMessage());
   }
 
