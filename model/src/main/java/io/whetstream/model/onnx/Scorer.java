@@ -417,6 +417,7 @@ public final class Scorer implements AutoCloseable {
   private int bucketEnd(long[] order, int begin, int count, Rows rows) {
     int shortest = length(order[begin]);
     int longest = shortest + Math.max(8, shortest / 4);
+    long width = engine.architecture().featureWidth();
     long features = 0;
     int end = begin;
     while (end < count
@@ -424,7 +425,7 @@ public final class Scorer implements AutoCloseable {
         && length(order[end]) <= longest
         && (order[end] & TEXT) == (order[begin] & TEXT)) {
       for (int k = 0; k < rows.images((int) order[end]); k++) {
-        features += (long) rows.image((int) order[end], k).tokens() * dimension();
+        features += rows.image((int) order[end], k).tokens() * width;
       }
       if (features > MOST_FEATURES && end > begin) {
         break;

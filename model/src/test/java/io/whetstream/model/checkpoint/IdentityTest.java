@@ -1,6 +1,7 @@
 package io.whetstream.model.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.model.adapter.AdapterConfig;
@@ -17,6 +18,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
@@ -28,7 +30,8 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class IdentityTest {
   private static final Path RESOURCES = Path.of("src", "test", "resources");
-  private static final Map<String, String> DIGESTS =
+  /** Of the first release. */
+  private static final Map<String, String> FIRST =
       Map.of(
           "golden/llava-tiny", "9efd820a255c2257ea39089e53166cdcec15dbd187d6dce21fd156d293edad40",
           "golden/llava-mha-tiny",
@@ -37,14 +40,58 @@ class IdentityTest {
               "a2e095f551bb319514cf17c8c8298a4a6ff1264dfdc8572f89315d65f111ae9c",
           "frozen/llava-v5layout-tiny",
               "bcf0a2bc33baf6822938bc6d3dc060738b5824bfe1cb821ae4aff923a1cf081d");
+
+  /** Of the families that came after it. */
+  private static final Map<String, String> SECOND =
+      Map.of(
+          "golden/llava-next-e2e-tiny",
+              "a9d9dd9876c0e9bf6affb5125eb6ab53fde7279a4b67e088f38ab5150994fdbf",
+          "golden/llava-onevision-tiny",
+              "31646ff24106405411a33aa55d2afb5cfca7072deed2019602ee525d8db9cd91",
+          "golden/qwen2vl-e2e-tiny",
+              "ca4ee9acd469ef56ce756e440a2c3e98e52ecef7c4bc4ab7b635b767120d88e4",
+          "golden/qwen2_5vl-tiny",
+              "6759bd7e78c770157119da7bf914f60aa16b14d75ac50ec8e841ec8d8783cded",
+          "golden/qwen3vl-tiny", "e1eeab828b7ab7a6a582472f488d75550c3631e75e49defcbe1dffd1b55f0a47",
+          "golden/smolvlm-e2e-tiny",
+              "25665a9c421150093c742224fdc42dc946e28b60beb9074f70c0b7685b59ffd0");
+
   private static final List<String> RECORDS =
-      List.of("ModelConfig", "TextConfig", "VisionConfig", "RopeScaling", "AdapterConfig");
+      List.of(
+          "ModelConfig",
+          "TextConfig",
+          "VisionConfig",
+          "RopeScaling",
+          "MultimodalRope",
+          "DynamicVision",
+          "Canvases",
+          "AdapterConfig");
 
   @TempDir Path scratch;
 
   @Test
   void digestsOfBasesAreThoseOfTheFirstRelease() {
-    DIGESTS.forEach((name, digest) -> assertEquals(digest, digest(RESOURCES.resolve(name)), name));
+    FIRST.forEach((name, digest) -> assertEquals(digest, digest(RESOURCES.resolve(name)), name));
+  }
+
+  @Test
+  void digestsOfLaterFamiliesAreThoseTheyCameWith() {
+    SECOND.forEach((name, digest) -> assertEquals(digest, digest(RESOURCES.resolve(name)), name));
+  }
+
+  /** What the tests here hold still is no constant: another number is another base. */
+  @Test
+  void whatChangesNumbersChangesTheDigest() throws IOException {
+    Path base = RESOURCES.resolve("golden/llava-tiny");
+    Path other = Files.createDirectories(scratch.resolve("other"));
+    Files.copy(base.resolve("model.safetensors"), other.resolve("model.safetensors"));
+    String config = Files.readString(base.resolve("config.json"));
+    Files.writeString(other.resolve("config.json"), config);
+    assertEquals(digest(base), digest(other));
+    String changed = config.replaceFirst("\"rms_norm_eps\": *[^,\\s}]+", "\"rms_norm_eps\": 2e-5");
+    assertNotEquals(config, changed);
+    Files.writeString(other.resolve("config.json"), changed);
+    assertNotEquals(digest(base), digest(other));
   }
 
   private static String digest(Path directory) {
@@ -114,7 +161,9 @@ class IdentityTest {
     try (URLClassLoader library =
         new URLClassLoader(urls.toArray(URL[]::new), ClassLoader.getPlatformClassLoader())) {
       Class<?> checkpoint = library.loadClass(Checkpoint.class.getName());
-      for (Map.Entry<String, String> base : DIGESTS.entrySet()) {
+      Map<String, String> all = new TreeMap<>(FIRST);
+      all.putAll(SECOND);
+      for (Map.Entry<String, String> base : all.entrySet()) {
         Object open =
             checkpoint.getMethod("open", Path.class).invoke(null, RESOURCES.resolve(base.getKey()));
         assertEquals(base.getValue(), checkpoint.getMethod("digest").invoke(open));

@@ -334,7 +334,35 @@ class StepEngineTest {
       for (int step = 0; step < 5; step++) {
         engine.step(batch(model.config()), step);
         float scale = engine.flat()[flat.length - 1];
+        assertEquals(scale, engine.logScale(), "read where it lies");
         assertTrue(scale >= 0 && scale <= (float) Math.log(100), "scale " + scale);
+      }
+    }
+  }
+
+  /** A logarithm of 0 is a bound like any other. */
+  @Test
+  void aScaleOfOneStaysOne() {
+    TrainingConfig config = config(0, 0, FalseNegatives.KEEP, 0);
+    TrainingConfig.Objective o = config.objective();
+    config =
+        config.withObjective(
+            new TrainingConfig.Objective(
+                o.contrastiveWeight(),
+                o.nextTokenWeight(),
+                1,
+                true,
+                1,
+                o.hardness(),
+                o.falseNegatives(),
+                o.falseNegativeMargin()));
+    AdapterLayout layout = new AdapterLayout(model.config(), config.adapter());
+    float[] flat = weights(layout);
+    flat[flat.length - 1] = 0;
+    try (StepEngine engine = new StepEngine(model, layout, config, flat)) {
+      for (int step = 0; step < 3; step++) {
+        engine.step(batch(model.config()), step);
+        assertEquals(0, engine.logScale());
       }
     }
   }
