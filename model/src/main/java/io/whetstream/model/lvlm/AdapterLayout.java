@@ -34,6 +34,7 @@ public final class AdapterLayout {
   private final int width;
   private final List<Part> parts = new ArrayList<>();
   private final Places places;
+  private final int loraParts;
   private final int size;
   private long loraAfterLastAttention;
 
@@ -68,6 +69,7 @@ public final class AdapterLayout {
       layer.addAll(List.of(role + "_a", role + "_b"));
     }
     places = new Places("P", List.of(), layer, decoder.layers().size(), List.of("soft"));
+    loraParts = parts.size();
     offset = add("soft_prompt.image", config.softImage(), width, offset);
     offset = add("soft_prompt.text", config.softText(), width, offset);
     size = offset + 1;
@@ -145,7 +147,7 @@ public final class AdapterLayout {
   Map<String, String> constants(double dropout) {
     List<Integer> sizes = new ArrayList<>();
     List<Integer> shapes = new ArrayList<>();
-    for (Part part : parts.subList(0, parts.size() - 2)) {
+    for (Part part : parts.subList(0, loraParts)) {
       sizes.add(part.size());
       shapes.addAll(List.of(part.rows(), part.columns()));
     }
