@@ -161,8 +161,7 @@ public final class Pretrainer implements AutoCloseable {
             1 - Math.pow(OPTIMIZER.beta2(), stepNumber + 1.0)
           };
           NDList arguments =
-              new NDList(
-                  flat.getGradient(), flat, firstMoment, secondMoment, step.create(now));
+              new NDList(flat.getGradient(), flat, firstMoment, secondMoment, step.create(now));
           double norm = script.call("adamw", arguments).head().getFloat();
           stepNumber++;
           return new Report(stepNumber, loss / targets, hits / targets, norm);

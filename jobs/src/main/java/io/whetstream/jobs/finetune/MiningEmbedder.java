@@ -72,9 +72,7 @@ final class MiningEmbedder extends AbstractStreamOperator<MinedPair>
       scorer =
           Scorer.open(
               directory,
-              ScorerOptions.defaults()
-                  .withThreads(settings.base().threads())
-                  .withCache(GRAPHS));
+              ScorerOptions.defaults().withThreads(settings.base().threads()).withCache(GRAPHS));
       center = center(scorer, ImageProcessor.open(directory), settings.mining().seed());
       buckets =
           new Buckets(

@@ -38,8 +38,7 @@ class BaseSettingsTest {
     Files.write(weights, bytes);
 
     assertEquals(damaged, base(false).weights());
-    String refusal =
-        assertThrows(BadInputException.class, () -> base(true).weights()).getMessage();
+    String refusal = assertThrows(BadInputException.class, () -> base(true).weights()).getMessage();
     assertTrue(refusal.contains(weights.toString()), refusal);
     assertTrue(refusal.contains("not finite"), refusal);
   }

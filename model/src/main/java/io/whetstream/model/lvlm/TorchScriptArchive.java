@@ -146,7 +146,8 @@ final class TorchScriptArchive {
     while (matcher.find()) {
       String value = constants.get(matcher.group(1));
       if (value == null) {
-        throw new IllegalStateException(part.name() + ".py names an unknown constant " + matcher.group());
+        throw new IllegalStateException(
+            part.name() + ".py names an unknown constant " + matcher.group());
       }
       matcher.appendReplacement(filled, Matcher.quoteReplacement(value));
     }

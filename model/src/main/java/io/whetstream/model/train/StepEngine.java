@@ -354,7 +354,8 @@ final class StepEngine implements AutoCloseable {
             script.call("clear", new NDList(flat.getGradient()));
             norm = Double.NaN;
           } else {
-            norm = scalar(script.call("adamw", optimizerArguments(step, number, rateFactor)).head());
+            norm =
+                scalar(script.call("adamw", optimizerArguments(step, number, rateFactor)).head());
             finite = Double.isFinite(norm);
             momentSteps += finite ? 1 : 0;
           }
@@ -375,7 +376,8 @@ final class StepEngine implements AutoCloseable {
     Lvlm.NativeAdapter leaves = made.with(made.script().call("leaves", made.tensors()));
     leaves.tensors().forEach(leaf -> leaf.setRequiresGradient(true));
     JniUtils.setGradMode(true);
-    backward(leaves.script().call("nothing", leaves.tensors()).head(), model.wide(step, weight(1), ONE));
+    backward(
+        leaves.script().call("nothing", leaves.tensors()).head(), model.wide(step, weight(1), ONE));
     JniUtils.setGradMode(false);
     return leaves;
   }

@@ -30,6 +30,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class IdentityTest {
   private static final Path RESOURCES = Path.of("src", "test", "resources");
+
   /** Of the first release. */
   private static final Map<String, String> FIRST =
       Map.of(
