@@ -76,6 +76,30 @@ class DriftMonitorTest {
   }
 
   @Test
+  void whatTheResponseItselfDoesIsNoOtherChange() {
+    DriftMonitor monitor = new DriftMonitor(settings(Response.ADAPT), 64);
+    long step = 0;
+    while (step < 60) {
+      assertNull(monitor.observe(++step, 0, 0.9, List.of()));
+    }
+    while (monitor.events().isEmpty()) {
+      monitor.observe(++step, 0, 0.6, List.of());
+    }
+    // A raised rate at first makes things worse; after it there is a level of its own.
+    while (monitor.rateFactor(step + 1) > 1) {
+      assertNull(monitor.observe(++step, 0, step % 2 == 0 ? 0.1 : 0.3, List.of()));
+    }
+    for (int i = 0; i < 100; i++) {
+      assertNull(monitor.observe(++step, 0, 0.5, List.of()));
+    }
+    // It has not stopped watching.
+    for (int i = 0; i < 40; i++) {
+      monitor.observe(++step, 0, 0.1, List.of());
+    }
+    assertEquals(2, monitor.events().size());
+  }
+
+  @Test
   void itIsReadAsItWasWritten() throws IOException {
     Random random = new Random(2);
     DriftMonitor first = new DriftMonitor(settings(Response.ADAPT), 64);

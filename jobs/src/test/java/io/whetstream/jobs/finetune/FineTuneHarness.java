@@ -27,12 +27,15 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.apache.flink.api.common.JobID;
+import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.runtime.execution.ExecutionState;
+import org.apache.flink.runtime.highavailability.nonha.embedded.HaLeadershipControl;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
@@ -69,6 +72,7 @@ final class FineTuneHarness implements AutoCloseable {
                 .setConfiguration(flink)
                 .setNumTaskManagers(1)
                 .setNumSlotsPerTaskManager(6)
+                .setHaServices(MiniCluster.HaServices.WITH_LEADERSHIP_CONTROL)
                 .build());
     cluster.start();
   }
@@ -83,22 +87,41 @@ final class FineTuneHarness implements AutoCloseable {
     cluster.startTaskManager();
   }
 
+  /** Takes the job's master away and lets another lead. */
+  void loseJobManager(JobID job) throws Exception {
+    HaLeadershipControl leadership = cluster.getHaLeadershipControl().orElseThrow();
+    leadership.revokeJobMasterLeadership(job).get(60, TimeUnit.SECONDS);
+    leadership.grantJobMasterLeadership(job).get(60, TimeUnit.SECONDS);
+    await(
+        "the new master leads",
+        Duration.ofMinutes(1),
+        () -> cluster.getJobStatus(job).get(60, TimeUnit.SECONDS) == JobStatus.RUNNING);
+  }
+
   /** The broker's address, own topics for one test, a registry and checkpoints of its own. */
   FineTuneConfig config(String name, int partitions, String... overrides) {
-    String prefix = name + ".";
     try (Admin admin = connection().admin()) {
-      new Topics(prefix).create(admin, partitions, (short) 1);
+      new Topics(name + ".").create(admin, partitions, (short) 1);
     }
+    return configured(name, List.of(overrides));
+  }
+
+  /** Other settings for the topics, registry and checkpoints of a job. */
+  FineTuneConfig reconfigured(FineTuneConfig config, List<String> overrides) {
+    return configured(config.name(), overrides);
+  }
+
+  private FineTuneConfig configured(String name, List<String> overrides) {
     List<String> all = new ArrayList<>();
     all.add("name=" + name);
     all.add("kafka.bootstrapServers=" + broker.bootstrapServers());
-    all.add("kafka.topicPrefix=" + prefix);
+    all.add("kafka.topicPrefix=" + name + ".");
     all.add("registry.uri=" + directory.resolve(name + "-adapters"));
     all.add("checkpoint.directory=" + directory.resolve(name + "-checkpoints").toUri());
     all.add("checkpoint.interval=400ms");
     all.add("base.threads=1");
     all.add("base.device=cpu");
-    all.addAll(List.of(overrides));
+    all.addAll(overrides);
     FineTuneConfig config = FineTuneConfig.loader().parse("", name, all);
     FineTuneJob.check(config);
     return config;
@@ -285,12 +308,23 @@ final class FineTuneHarness implements AutoCloseable {
     return stop(job, false);
   }
 
+  private boolean runs(JobID job) throws Exception {
+    for (var vertex :
+        cluster.getExecutionGraph(job).get(60, TimeUnit.SECONDS).getAllExecutionVertices()) {
+      if (vertex.getExecutionState() != ExecutionState.RUNNING) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /** Ends a job as if its topics had ended: everything that waits is taken. */
   void drain(JobID job) throws Exception {
     stop(job, true);
   }
 
   private String stop(JobID job, boolean drain) throws Exception {
+    await("all tasks run", Duration.ofMinutes(5), () -> runs(job));
     String savepoint =
         cluster
             .stopWithSavepoint(

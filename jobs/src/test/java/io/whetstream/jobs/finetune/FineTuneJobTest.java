@@ -21,6 +21,10 @@ import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.jobs.finetune.Faults.Place;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
+import io.whetstream.model.train.PreparedPair;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -38,6 +42,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import javax.imageio.ImageIO;
 import org.apache.flink.api.common.JobID;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -377,6 +382,114 @@ class FineTuneJobTest {
     assertAnnouncedOnce(config, run);
   }
 
+  @Test
+  void whateverIsLostAndHoweverTheJobIsScaledEveryPairHasOneFateAndAVersionOneAdapter()
+      throws Exception {
+    String[] settings =
+        with(
+            "checkpoint.interval=100ms",
+            "mining.replayShare=0.25",
+            "gate.minChange=0",
+            "gate.error=0.4");
+    FineTuneConfig one = harness.config("lost-all", 2, settings);
+    FineTuneConfig two =
+        harness.reconfigured(
+            one, List.of(with(settings, "prepare.parallelism=2", "mining.parallelism=2")));
+    List<ImageTextPair> pairs = pairs(60, 480);
+    harness.produce(one, pairs.subList(0, 160));
+    Faults run = Faults.of("lost-all", Place.NOWHERE);
+    JobID job = harness.submit(two, false, run, null);
+    awaitSteps(run, 4);
+    // All operators are lost at once, wherever each is.
+    harness.loseTaskManager();
+    harness.produce(one, pairs.subList(160, 320));
+    awaitSteps(run, 10);
+    harness.loseJobManager(job);
+    awaitSteps(run, 14);
+    String savepoint = harness.stop(job);
+    harness.produce(one, pairs.subList(320, 480));
+    job = harness.submit(one, false, run, savepoint);
+    awaitSteps(run, 18);
+    harness.loseTaskManager();
+    JobID last = job;
+    FineTuneHarness.await("all pairs are read", Duration.ofMinutes(5), () -> harness.allRead(one));
+    harness.drain(last);
+    assertEquals(
+        Ledger.of(pairs.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
+    List<AdapterAnnouncement> announced = harness.announcements(one);
+    assertEquals(
+        announced.size(), announced.stream().map(AdapterAnnouncement::digest).distinct().count());
+    assertVersionsAreUnique(one);
+  }
+
+  /** What the trainer was at when it ended; in this process. */
+  private record LastStep() implements TrainerHooks {
+    private static final long serialVersionUID = 1L;
+    private static volatile double learningRate;
+    private static volatile long step;
+
+    @Override
+    public void atEnd(ContinualTrainer trainer) {
+      learningRate = trainer.figures().last.learningRate();
+      step = trainer.stepNumber();
+    }
+  }
+
+  /** The same scenes with light and dark exchanged. */
+  private static List<ImageTextPair> negatives(List<ImageTextPair> pairs) throws Exception {
+    List<ImageTextPair> changed = new ArrayList<>();
+    for (ImageTextPair pair : pairs) {
+      BufferedImage picture = ImageIO.read(new ByteArrayInputStream(pair.image()));
+      for (int y = 0; y < picture.getHeight(); y++) {
+        for (int x = 0; x < picture.getWidth(); x++) {
+          picture.setRGB(x, y, ~picture.getRGB(x, y));
+        }
+      }
+      ByteArrayOutputStream png = new ByteArrayOutputStream();
+      ImageIO.write(picture, "png", png);
+      changed.add(
+          new ImageTextPair(
+              "negative-" + pair.id(),
+              null,
+              null,
+              pair.caption(),
+              pair.captionLong(),
+              pair.source(),
+              pair.eventTime(),
+              png.toByteArray(),
+              null));
+    }
+    return changed;
+  }
+
+  @Test
+  void aChangeOfTheStreamIsAnsweredOnceAndNotByItsOwnAnswer() throws Exception {
+    for (int lasts : new int[] {1_000, 5}) {
+      FineTuneConfig config =
+          harness.config(
+              "adapt-" + lasts,
+              1,
+              with("drift.response=ADAPT", "drift.rateFactor=3", "drift.steps=" + lasts));
+      List<ImageTextPair> pairs = new ArrayList<>(pairs(71, 480));
+      pairs.addAll(negatives(pairs(72, 480)));
+      harness.produce(config, pairs);
+      try (CapturedLog log = new CapturedLog(ContinualTrainer.class)) {
+        harness.run(config, new LastStep());
+        List<String> changes = log.containing("Distribution change");
+        assertEquals(1, changes.size(), changes.toString());
+        assertTrue(changes.get(0).contains("Response: adapt"), changes.get(0));
+      }
+      // As long as the answer lasts the rate is three times what it is.
+      assertEquals(lasts == 5 ? 0.003 : 0.009, LastStep.learningRate, 1e-6, "" + LastStep.step);
+    }
+  }
+
+  private static void awaitSteps(Faults run, long steps) throws Exception {
+    FineTuneHarness.await(
+        steps + " steps", Duration.ofMinutes(5), () -> run.record().completedStep() >= steps);
+  }
+
   /** In the registry too, with what checkpoints that were aborted have left there. */
   private static void assertVersionsAreUnique(FineTuneConfig config) {
     Map<String, String> digests = new HashMap<>();
@@ -470,7 +583,7 @@ class FineTuneJobTest {
   }
 
   @Test
-  void pairsThatKafkaDeletedUnreadAreAnErrorAndNotSkipped() throws Exception {
+  void pairsThatKafkaDeletedUnreadAreAnErrorAndSkippedOnlyByChoice() throws Exception {
     FineTuneConfig config = harness.config("deleted", 1, TINY);
     harness.produce(config, pairs(31, 40));
     Faults run = Faults.of("deleted", Place.NOWHERE);
@@ -486,6 +599,20 @@ class FineTuneJobTest {
         Duration.ofMinutes(5),
         () -> harness.failure(restored).contains("out of range"));
     harness.cluster().cancelJob(restored).get(60, TimeUnit.SECONDS);
+
+    harness.produce(config, pairs(33, 20));
+    List<String> settings = new ArrayList<>(List.of(TINY));
+    settings.add("kafka.properties.auto.offset.reset=earliest");
+    FineTuneConfig going = harness.reconfigured(config, settings);
+    JobID skipping = harness.submit(going, false, run, savepoint);
+    FineTuneHarness.await(
+        "what is left is read", Duration.ofMinutes(5), () -> harness.allRead(config));
+    harness.drain(skipping);
+    List<ImageTextPair> read = new ArrayList<>(pairs(31, 40));
+    read.addAll(pairs(33, 20));
+    assertEquals(
+        Ledger.of(read.stream().map(ImageTextPair::id).toList()),
+        run.record().outcome().accepted());
   }
 
   @Test
