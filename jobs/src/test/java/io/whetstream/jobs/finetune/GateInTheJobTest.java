@@ -42,6 +42,7 @@ class GateInTheJobTest {
     "publish.everySteps=2",
     "mining.depth=0",
     "mining.tables=1",
+    "mining.candidates=64",
     "base.model=demo",
     "publish.comparePublishedEvery=0",
     "publish.compareBaseEvery=0"
