@@ -310,33 +310,67 @@ final class ContinualTrainer implements AutoCloseable {
     return new Sample(engine.prepare(pairs), HeldOutSet.groups(pairs));
   }
 
+  /**
+   * Weights that may be published, on the held-out pairs.
+   *
+   * @param average share of the adapter in use
+   * @param embedded the newest held-out pairs
+   */
+  private record Candidate(
+      AdapterWeights weights,
+      double average,
+      PairEmbeddings embedded,
+      Comparison newest,
+      Comparison history) {
+    /** On both sets alike, where both were measured. */
+    double recall() {
+      return history.sample() == 0
+          ? newest.candidate()
+          : (newest.candidate() + history.candidate()) / 2;
+    }
+  }
+
   private void gate(long step) {
     if (paused) {
       return;
     }
-    AdapterWeights weights = engine.trainer().weights();
     List<MinedPair> newest = heldOut.newest();
-    Comparison first = new Comparison(Double.NaN, Double.NaN, 0, 0, newest.size());
-    Comparison second = Comparison.NONE;
-    PairEmbeddings embedded = null;
+    Candidate best =
+        new Candidate(
+            engine.trainer().weights(),
+            0,
+            null,
+            new Comparison(Double.NaN, Double.NaN, 0, 0, newest.size()),
+            Comparison.NONE);
+    int candidates = 1;
     Sample sample = null;
     if (newest.size() >= config.gate().minSample()) {
       AdapterWeights inUse = line.weights(line.published());
       sample = sample(newest);
-      embedded = engine.embed(weights, sample.prepared());
-      first = compare(embedded, inUse, sample);
       List<MinedPair> history = heldOut.history();
-      if (history.size() >= config.gate().minSample()) {
-        Sample past = sample(history);
-        second = compare(engine.embed(weights, past.prepared()), inUse, past);
+      Sample past = history.size() >= config.gate().minSample() ? sample(history) : null;
+      PairEmbeddings usedNow = engine.embed(inUse, sample.prepared());
+      PairEmbeddings usedPast = past == null ? null : engine.embed(inUse, past.prepared());
+      best = candidate(best.weights(), 0, sample, usedNow, past, usedPast);
+      double average = config.gate().average();
+      if (average > 0 && inUse != null && inUse.config().equals(best.weights().config())) {
+        candidates++;
+        AdapterWeights merged = best.weights().towards(inUse, average);
+        Candidate other = candidate(merged, average, sample, usedNow, past, usedPast);
+        best = other.recall() > best.recall() ? other : best;
       }
     }
-    Verdict verdict = Gate.judge(config.gate(), first, second);
+    Verdict verdict = Gate.judge(config.gate(), candidates, best.newest(), best.history());
     figures.verdict = verdict;
-    LOG.info("Gate at step {}: {}, {}", step, verdict.decision(), verdict.reason());
+    LOG.info(
+        "Gate at step {}: {}, {}{}",
+        step,
+        verdict.decision(),
+        verdict.reason(),
+        best.average() > 0 ? " (averaged with the adapter in use)" : "");
     if (verdict.decision() == Decision.PUBLISH) {
       refusalsInRow = 0;
-      publish(step, weights, verdict, embedded, sample.groups());
+      publish(step, best, verdict, sample.groups());
     } else if (verdict.decision() == Decision.REFUSE) {
       refusalsInRow++;
       figures.refusals++;
@@ -353,19 +387,42 @@ final class ContinualTrainer implements AutoCloseable {
     }
   }
 
-  private Comparison compare(PairEmbeddings candidate, AdapterWeights inUse, Sample sample) {
-    return Comparison.of(
-        candidate.scores(sample.groups()),
-        engine.embed(inUse, sample.prepared()).scores(sample.groups()));
+  private Candidate candidate(
+      AdapterWeights weights,
+      double average,
+      Sample newest,
+      PairEmbeddings usedNow,
+      Sample past,
+      PairEmbeddings usedPast) {
+    PairEmbeddings now = engine.embed(weights, newest.prepared());
+    return new Candidate(
+        weights,
+        average,
+        now,
+        compare(now, usedNow, newest),
+        past == null
+            ? Comparison.NONE
+            : compare(engine.embed(weights, past.prepared()), usedPast, past));
   }
 
-  private void publish(
-      long step, AdapterWeights weights, Verdict verdict, PairEmbeddings embedded, int[] groups) {
+  private static Comparison compare(PairEmbeddings candidate, PairEmbeddings used, Sample sample) {
+    return Comparison.of(candidate.scores(sample.groups()), used.scores(sample.groups()));
+  }
+
+  private void publish(long step, Candidate candidate, Verdict verdict, int[] groups) {
+    AdapterWeights weights = candidate.weights();
     if (weights.digest().equals(line.published())) {
       return;
     }
+    PairEmbeddings embedded = candidate.embedded();
     AdapterManifest manifest =
-        manifest(step, weights, verdict, embedded.recall(groups), embedded.calibration(groups));
+        manifest(
+            step,
+            weights,
+            candidate.average(),
+            verdict,
+            embedded.recall(groups),
+            embedded.calibration(groups));
     line.pass(new AdapterArtifact(weights, manifest), !config.deterministic());
     figures.published++;
   }
@@ -374,6 +431,7 @@ final class ContinualTrainer implements AutoCloseable {
   private AdapterManifest manifest(
       long step,
       AdapterWeights weights,
+      double average,
       Verdict verdict,
       PairEmbeddings.Recall recall,
       Calibration calibration) {
@@ -397,6 +455,9 @@ final class ContinualTrainer implements AutoCloseable {
     metrics.values().removeIf(value -> !Double.isFinite(value));
     SortedMap<String, Object> training = new TreeMap<>(TrainingFingerprint.values(config));
     training.put("gate", verdict.reason());
+    if (average > 0) {
+      training.put("gate.average", average);
+    }
     ledger
         .entries()
         .forEach(

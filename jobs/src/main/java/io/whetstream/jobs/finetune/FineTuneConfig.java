@@ -297,6 +297,9 @@ public record FineTuneConfig(
    * @param forgetting what becomes of a candidate that has lost some of the past
    * @param minSample held-out pairs below which there is no verdict
    * @param maxRefusals in a row, after which training returns to the published adapter
+   * @param average share of the adapter in use in a second candidate, its average with the weights
+   *     in training; the better of the two is judged, at half of {@code gate.error}. Of one adapter
+   *     published after another this makes an exponential average. 0: no second one
    */
   public record Gate(
       double minRecall,
@@ -304,7 +307,8 @@ public record FineTuneConfig(
       double error,
       Forgetting forgetting,
       int minSample,
-      int maxRefusals)
+      int maxRefusals,
+      double average)
       implements Serializable {
     public Gate {
       Checks.within("gate.minRecall", minRecall, 0, 1);
@@ -312,10 +316,11 @@ public record FineTuneConfig(
       Checks.within("gate.error", error, 1e-6, 0.5);
       Checks.atLeast("gate.minSample", minSample, 2);
       Checks.atLeast("gate.maxRefusals", maxRefusals, 1);
+      Checks.within("gate.average", average, 0, 0.99);
     }
 
     static Gate defaults() {
-      return new Gate(0, 0, 0.05, Forgetting.REPORT, 32, 5);
+      return new Gate(0, 0, 0.05, Forgetting.REPORT, 32, 5, 0);
     }
   }
 

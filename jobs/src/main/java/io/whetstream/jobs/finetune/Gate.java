@@ -100,6 +100,15 @@ final class Gate {
       Decision decision, String reason, Comparison newest, Comparison history, boolean forgot) {}
 
   static Verdict judge(FineTuneConfig.Gate settings, Comparison newest, Comparison history) {
+    return judge(settings, 1, newest, history);
+  }
+
+  /**
+   * @param candidates of which this is the best on these pairs: each may be there by chance
+   */
+  static Verdict judge(
+      FineTuneConfig.Gate settings, int candidates, Comparison newest, Comparison history) {
+    double error = settings.error() / candidates;
     if (newest.sample() < settings.minSample()) {
       return new Verdict(
           Decision.UNDECIDED,
@@ -109,8 +118,7 @@ final class Gate {
           history,
           false);
     }
-    boolean forgot =
-        history.sample() >= settings.minSample() && history.chanceOfLosses(0) <= settings.error();
+    boolean forgot = history.sample() >= settings.minSample() && history.chanceOfLosses(0) <= error;
     String figures =
         "held-out " + newest + (forgot ? "; of the past it has lost some: " + history : "");
     if (!Double.isFinite(newest.candidate()) || newest.candidate() < settings.minRecall()) {
@@ -121,7 +129,7 @@ final class Gate {
           history,
           forgot);
     }
-    if (newest.chanceOfLosses(settings.minChange()) <= settings.error()) {
+    if (newest.chanceOfLosses(settings.minChange()) <= error) {
       return new Verdict(
           Decision.REFUSE,
           figures + ": change below gate.minChange " + settings.minChange(),
@@ -133,10 +141,10 @@ final class Gate {
       return new Verdict(
           Decision.REFUSE, figures + ": gate.forgetting is REFUSE", newest, history, true);
     }
-    if (newest.chanceOfWins(settings.minChange()) > settings.error()) {
+    if (newest.chanceOfWins(settings.minChange()) > error) {
       return new Verdict(
           Decision.UNDECIDED,
-          figures + ": not told apart at gate.error " + settings.error(),
+          figures + ": not told apart at an error of " + error,
           newest,
           history,
           forgot);

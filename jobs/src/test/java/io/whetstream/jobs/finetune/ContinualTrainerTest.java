@@ -11,6 +11,7 @@ import io.whetstream.jobs.finetune.Gate.Decision;
 import io.whetstream.jobs.finetune.Ledger.Fate;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
+import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.train.PreparedPair;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -224,6 +225,36 @@ class ContinualTrainerTest {
       assertEquals(7, never.stepNumber());
       assertEquals(never.weights().digest(), skipped.weights().digest());
     }
+  }
+
+  @Test
+  void ofTrainedAndAveragedWeightsTheBetterIsPublishedAndTheManifestSaysWhich() {
+    // The rate is so high that what lies between is better again and again.
+    FineTuneConfig wild = config("gate.average=0.5", "training.learningRate=0.1");
+    int averaged = 0;
+    try (ContinualTrainer trainer = open(wild)) {
+      AdapterWeights inUse = null;
+      String seen = "";
+      for (PairGroup group : GROUPS) {
+        accept(trainer, List.of(group));
+        String published = trainer.line().published();
+        if (published.equals(seen)) {
+          continue;
+        }
+        AdapterArtifact artifact = trainer.line().artifact(published);
+        AdapterWeights trained = trainer.weights();
+        if (artifact.manifest().training().containsKey("gate.average")) {
+          averaged++;
+          assertEquals(trained.towards(inUse, 0.5).digest(), published);
+        } else {
+          assertEquals(trained.digest(), published);
+        }
+        seen = published;
+        inUse = artifact.weights();
+      }
+      assertTrue(trainer.figures().published > averaged, "the trained weights are published too");
+    }
+    assertTrue(averaged > 0);
   }
 
   @Test

@@ -21,7 +21,6 @@ import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.jobs.finetune.Faults.Place;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.adapter.AdapterArtifact;
-import io.whetstream.model.train.PreparedPair;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;

@@ -14,7 +14,7 @@ class GateTest {
   private static final FineTuneConfig.Gate SETTINGS = settings(0, Forgetting.REPORT);
 
   private static FineTuneConfig.Gate settings(double minChange, Forgetting forgetting) {
-    return new FineTuneConfig.Gate(0.2, minChange, 0.05, forgetting, 32, 3);
+    return new FineTuneConfig.Gate(0.2, minChange, 0.05, forgetting, 32, 3, 0);
   }
 
   private static Comparison compared(double published, int wins, int losses, int sample) {

@@ -240,6 +240,35 @@ public record AdapterWeights(
     return HexFormat.of().formatHex(sha.digest());
   }
 
+  /**
+   * The weights between these and others of the same configuration (Wortsman et al. 2022, "Robust
+   * fine-tuning of zero-shot models", section 3). Both factors of LoRA are averaged, not their
+   * product, so the two should be of one line of training.
+   *
+   * @param share of the others, in [0, 1]
+   */
+  public AdapterWeights towards(AdapterWeights other, double share) {
+    if (!config.equals(other.config)) {
+      throw new BadInputException("adapter: only adapters of one configuration can be averaged");
+    }
+    SortedMap<String, FloatTensor> between = new TreeMap<>();
+    lora.forEach((name, tensor) -> between.put(name, between(tensor, other.lora.get(name), share)));
+    return new AdapterWeights(
+        config,
+        between,
+        between(softImage, other.softImage, share),
+        between(softText, other.softText, share),
+        (float) ((1 - share) * logitScale + share * other.logitScale));
+  }
+
+  private static FloatTensor between(FloatTensor one, FloatTensor other, double share) {
+    float[] data = new float[one.data().length];
+    for (int i = 0; i < data.length; i++) {
+      data[i] = (float) ((1 - share) * one.data()[i] + share * other.data()[i]);
+    }
+    return new FloatTensor(one.shape(), data);
+  }
+
   private static void text(MessageDigest sha, String value) {
     byte[] bytes = value.getBytes(StandardCharsets.UTF_8);
     number(sha, bytes.length);
