@@ -18,10 +18,16 @@ import java.nio.ByteBuffer;
  * @param whole length of the vector
  */
 record EightBits(float scale, float length, float rest, float whole) {
-  /** Codes are stored without sign: {@code code + ZERO}, from 1 to 255. */
+  /** Codes of queries are stored without sign: {@code code + ZERO}, from 1 to 255. */
   static final int ZERO = 128;
 
-  private static final int MOST = 127;
+  private static final int MOST_OF_QUERY = 127;
+
+  /**
+   * Codes of items have a sign and 7 bits. Processors without instructions for sums of four
+   * products add two of them in 16 bits first, and 2 * 255 * 63 is the most that this holds.
+   */
+  private static final int MOST_OF_ITEM = 63;
 
   /**
    * Added to each bound, relative to the lengths: lengths are rounded to float, and so is the score
@@ -32,8 +38,27 @@ record EightBits(float scale, float length, float rest, float whole) {
   /** And absolutely: floats near zero are rounded more coarsely. */
   private static final double TINY = 1e-20;
 
-  /** A scale in which each of these vectors can be stored. */
-  static float scaleOf(float[]... vectors) {
+  /** Writes the codes of a query's vector, one after the other. */
+  static EightBits ofQuery(float[] vector, ByteBuffer to, int first) {
+    return write(vector, scale(MOST_OF_QUERY, vector), MOST_OF_QUERY, ZERO, to, first, 1);
+  }
+
+  /** A scale in which each of these items' vectors can be stored. */
+  static float scaleOfItems(float[]... vectors) {
+    return scale(MOST_OF_ITEM, vectors);
+  }
+
+  /**
+   * Writes the codes of an item's vector.
+   *
+   * @param first place of the first code in {@code to}
+   * @param step between two codes
+   */
+  static EightBits ofItem(float[] vector, float scale, ByteBuffer to, int first, int step) {
+    return write(vector, scale, MOST_OF_ITEM, 0, to, first, step);
+  }
+
+  private static float scale(int mostCode, float[]... vectors) {
     float most = 0;
     for (float[] vector : vectors) {
       for (float value : vector) {
@@ -41,22 +66,17 @@ record EightBits(float scale, float length, float rest, float whole) {
       }
     }
     // So small a scale cannot be divided by; nothing is lost but the filter's sharpness.
-    return Math.max(most / MOST, Float.MIN_NORMAL);
+    return Math.max(most / mostCode, Float.MIN_NORMAL);
   }
 
-  /**
-   * Writes the codes of a vector.
-   *
-   * @param first place of the first code in {@code to}
-   * @param step between two codes
-   */
-  static EightBits write(float[] vector, float scale, ByteBuffer to, int first, int step) {
+  private static EightBits write(
+      float[] vector, float scale, int mostCode, int zero, ByteBuffer to, int first, int step) {
     double length = 0;
     double rest = 0;
     double whole = 0;
     for (int i = 0; i < vector.length; i++) {
-      int code = Math.max(-MOST, Math.min(MOST, Math.round(vector[i] / scale)));
-      to.put(first + i * step, (byte) (code + ZERO));
+      int code = Math.max(-mostCode, Math.min(mostCode, Math.round(vector[i] / scale)));
+      to.put(first + i * step, (byte) (code + zero));
       double stored = (double) scale * code;
       length += stored * stored;
       rest += (vector[i] - stored) * (vector[i] - stored);

@@ -98,10 +98,10 @@ final class MatrixProduct implements AutoCloseable {
     private Items(float[][] vectors) {
       count = vectors.length;
       codes = allocate((long) dimension * count);
-      float scale = EightBits.scaleOf(vectors);
+      float scale = EightBits.scaleOfItems(vectors);
       EightBits worst = new EightBits(scale, 0, 0, 0);
       for (int i = 0; i < count; i++) {
-        worst = worst.worst(EightBits.write(vectors[i], scale, codes, i, count));
+        worst = worst.worst(EightBits.ofItem(vectors[i], scale, codes, i, count));
       }
       bits = worst;
     }
@@ -196,7 +196,7 @@ final class MatrixProduct implements AutoCloseable {
                 environment, left, new long[] {rows, dimension}, OnnxJavaType.UINT8);
         OnnxTensor b =
             OnnxTensor.createTensor(
-                environment, right, new long[] {dimension, items.count}, OnnxJavaType.UINT8);
+                environment, right, new long[] {dimension, items.count}, OnnxJavaType.INT8);
         OnnxTensor y = OnnxTensor.createTensor(environment, out, new long[] {rows, items.count});
         OrtSession.Result result = session.run(Map.of("a", a, "b", b), Map.of("y", y))) {
       return mine.products(out);
@@ -205,13 +205,12 @@ final class MatrixProduct implements AutoCloseable {
     }
   }
 
-  /** y[m,n] = (a[m,d] - zero) . (b[d,n] - zero) as an ONNX model, opset 13. */
+  /** y[m,n] = (a[m,d] - zero) . b[d,n] as an ONNX model, opset 13. */
   private static byte[] productModel(int dimension) {
     byte[] node =
         new Message()
             .text(1, "a")
             .text(1, "b")
-            .text(1, "zero")
             .text(1, "zero")
             .text(2, "y")
             .text(4, "MatMulInteger")
@@ -228,7 +227,7 @@ final class MatrixProduct implements AutoCloseable {
             .text(2, "watchlist")
             .message(5, zero)
             .message(11, matrix("a", UINT8, named("m"), fixed(dimension)))
-            .message(11, matrix("b", UINT8, fixed(dimension), named("n")))
+            .message(11, matrix("b", INT8, fixed(dimension), named("n")))
             .message(12, matrix("y", INT32, named("m"), named("n")))
             .bytes();
     return new Message()
@@ -239,6 +238,7 @@ final class MatrixProduct implements AutoCloseable {
   }
 
   private static final int UINT8 = 2;
+  private static final int INT8 = 3;
   private static final int INT32 = 6;
 
   private static byte[] named(String size) {

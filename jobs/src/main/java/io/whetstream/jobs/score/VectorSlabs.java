@@ -49,8 +49,7 @@ final class VectorSlabs {
 
     private void store(int row, float[] vector) {
       exact.put(row * dimension, vector);
-      EightBits written =
-          EightBits.write(vector, EightBits.scaleOf(vector), codes, row * dimension, 1);
+      EightBits written = EightBits.ofQuery(vector, codes, row * dimension);
       scale[row] = written.scale();
       length[row] = written.length();
       rest[row] = written.rest();
