@@ -128,7 +128,7 @@ final class CalibratedThresholds {
     return new Notes();
   }
 
-  /** Valid until the next {@link #settle}. */
+  /** Valid until {@link #settle} has news. */
   final class Notes {
     private record Asked(Double rate, Double perDay, Set<MatchKind> kinds) {}
 

@@ -4,6 +4,7 @@ import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.MatchKind.Side;
 import io.whetstream.jobs.score.WatchlistTable.AdapterVectors;
 import io.whetstream.model.image.ModelImage;
+import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.EnumMap;
@@ -131,6 +132,9 @@ public final class MatchEngine implements AutoCloseable {
     void flipped(AdapterVersion from, AdapterVersion to, long nanos);
   }
 
+  /** Of a hundred thousand queries, so many do not hold up items. */
+  private static final int NEWS_PER_TURN = 500;
+
   private final WatchlistTable table;
   private final Watchlist watchlist;
   private final RowEmbedder rows;
@@ -148,6 +152,11 @@ public final class MatchEngine implements AutoCloseable {
 
   /** {@link System#nanoTime} before which pending queries are left alone after a failure. */
   private long embedNotBefore = System.nanoTime();
+
+  /** Queries that may have to be answered anew, and what is said of them. */
+  private ArrayDeque<Watchlist.Entry> lookedFor = new ArrayDeque<>();
+
+  private CalibratedThresholds.Notes notes;
 
   private AdapterVectors serving;
   private CalibratedThresholds thresholds;
@@ -253,7 +262,7 @@ public final class MatchEngine implements AutoCloseable {
     table.flipped(serving);
     table.leave(old, false);
     lost.forEach(this::answerMissing);
-    answerNews();
+    lookForNews();
     events.flipped(old.version(), serving.version(), System.nanoTime() - start);
   }
 
@@ -392,13 +401,22 @@ public final class MatchEngine implements AutoCloseable {
     events.queryAccepted(entry.query(), entry.thresholds(), note);
   }
 
-  /** Answers the queries of which something else is true than was said. */
+  /**
+   * From now on looks, some at a time, for queries of which something else is true than was said.
+   */
+  private void lookForNews() {
+    lookedFor = new ArrayDeque<>(watchlist.active());
+    notes = thresholds.notes();
+  }
+
   private void answerNews() {
-    CalibratedThresholds.Notes notes = thresholds.notes();
-    for (Watchlist.Entry entry : watchlist.active()) {
-      String note = notes.of(entry.query(), entry.rate());
-      if (entry.isNews(note)) {
-        answerAccepted(entry, note);
+    for (int i = 0; i < NEWS_PER_TURN && !lookedFor.isEmpty(); i++) {
+      Watchlist.Entry entry = lookedFor.poll();
+      if (watchlist.isActive(entry)) {
+        String note = notes.of(entry.query(), entry.rate());
+        if (entry.isNews(note)) {
+          answerAccepted(entry, note);
+        }
       }
     }
   }
@@ -423,7 +441,7 @@ public final class MatchEngine implements AutoCloseable {
     liveShares = thresholds.sharesAboveCalibration();
     watchlist.refresh(thresholds);
     if (news) {
-      answerNews();
+      lookForNews();
     }
   }
 
@@ -439,7 +457,10 @@ public final class MatchEngine implements AutoCloseable {
 
   /** Whether {@link #work} has something to do now or is waiting for something to finish. */
   public boolean hasWork() {
-    return watchlist.pendingQueries() > 0 || change.isUnderWay() || hasBridged();
+    return watchlist.pendingQueries() > 0
+        || change.isUnderWay()
+        || !lookedFor.isEmpty()
+        || hasBridged();
   }
 
   private boolean hasBridged() {
@@ -454,6 +475,7 @@ public final class MatchEngine implements AutoCloseable {
     if (watchlist.pendingQueries() > 0) {
       embedPending();
     }
+    answerNews();
     AdapterVectors next = change.advance(serving, watchlist, sliceSize);
     if (next != null) {
       flip(next);

@@ -271,6 +271,11 @@ final class Watchlist implements AutoCloseable {
     return budgets > 0;
   }
 
+  /** Whether this very revision is compared. */
+  boolean isActive(Entry entry) {
+    return active.get(entry.query.id()) == entry;
+  }
+
   /** Rows of the table that items are matched with. */
   BitSet watched(Side side) {
     return rows.get(side).watched;
