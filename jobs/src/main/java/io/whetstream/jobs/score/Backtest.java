@@ -157,6 +157,13 @@ public final class Backtest implements AutoCloseable {
         MatchEngine.alone(replay.embedder(), settings, wanted -> replay.load(wanted), tally)) {
       engine.start(replay.load(version));
       for (SimilarityQuery query : queries) {
+        if (query.maxAlertsPerDay() != null) {
+          tally.refused.put(
+              query.id(),
+              "maxAlertsPerDay depends on how fast the stream runs: try the query with minScore or"
+                  + " maxFalsePositiveRate");
+          continue;
+        }
         try {
           engine.upsert(WatchedQuery.of(replay.withImage(query).join()), false);
         } catch (CompletionException e) {
