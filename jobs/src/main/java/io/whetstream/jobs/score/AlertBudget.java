@@ -80,6 +80,11 @@ final class AlertBudget {
     long inAll;
     double settledPerDay = FIRST_PER_SECOND * SECONDS_PER_DAY;
 
+    /** Whether what waits alone changes the quick mean enough. */
+    boolean hasBurst() {
+      return waiting > (WORTH_IT - 1) * quick.sum;
+    }
+
     void advance(double seconds) {
       quick.add(waiting, seconds);
       slow.add(waiting, seconds);
@@ -144,7 +149,7 @@ final class AlertBudget {
   boolean isDue() {
     long now = nanos.getAsLong();
     double seconds = (now - advanced) / 1e9;
-    if (seconds < NOT_OFTENER_SECONDS) {
+    if (seconds < NOT_OFTENER_SECONDS && kinds.values().stream().noneMatch(Comparisons::hasBurst)) {
       return false;
     }
     advanced = now;

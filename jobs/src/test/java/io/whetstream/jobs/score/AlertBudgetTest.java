@@ -78,6 +78,26 @@ class AlertBudgetTest {
   }
 
   @Test
+  void aBurstIsFollowedBeforeAnyTimeHasPassed() {
+    Stream stream = new Stream(86_400, 1, 1);
+    stream.run(20, 3600);
+    double before = stream.rate;
+    int settled = 0;
+    for (int batch = 0; batch < 300; batch++) {
+      nanos += 1_000;
+      stream.budget.compared(MatchKind.IMAGE_TEXT, 32);
+      if (stream.budget.isDue()) {
+        stream.budget.settle();
+        settled++;
+      }
+    }
+    double after = stream.budget.rate(stream.perDay, KINDS, stream.heat);
+    // 9,600 items where 200 came in ten seconds.
+    assertTrue(after < before / 30, after + " after " + before);
+    assertTrue(settled < 60, settled + " times");
+  }
+
+  @Test
   void aPauseLowersNoThresholdAtOnce() {
     Stream stream = new Stream(86_400, 1, 1);
     stream.run(1000, 1200);
