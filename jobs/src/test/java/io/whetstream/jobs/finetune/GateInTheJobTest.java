@@ -5,7 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.whetstream.connectors.records.AdapterAnnouncement;
 import io.whetstream.connectors.records.ImageTextPair;
+import io.whetstream.connectors.registry.AdapterRegistry;
+import io.whetstream.connectors.registry.RegistryOptions;
 import io.whetstream.jobs.finetune.Faults.Place;
+import io.whetstream.model.train.PreparedPair;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -48,11 +51,11 @@ class GateInTheJobTest {
     "publish.compareBaseEvery=0"
   };
 
-  /** Scenes of which, after a good start, three in ten have the caption of another. */
+  /** Scenes of which, after a good start, six in ten have the caption of another. */
   private static List<ImageTextPair> partlyShuffled(int good, int count) {
     List<ImageTextPair> pairs = new ArrayList<>(FineTuneJobTest.pairs(40, count));
     for (int i = good; i < count; i++) {
-      if (i % 10 < 3) {
+      if (i % 10 < 6) {
         ImageTextPair pair = pairs.get(i);
         ImageTextPair other = pairs.get(i - 7);
         pairs.set(
@@ -80,10 +83,9 @@ class GateInTheJobTest {
       harness.run(config, Faults.of("shuffled", Place.NOWHERE));
       List<AdapterAnnouncement> announced = harness.announcements(config);
       assertTrue(announced.size() >= 2, announced.toString());
-      assertTrue(announced.stream().allMatch(GateInTheJobTest::notWorse), announced.toString());
-      assertTrue(
-          announced.get(announced.size() - 1).metrics().get("heldOut.recall")
-              > announced.get(0).metrics().get("heldOut.recallPublished"));
+      List<Double> recalls = recalls(config, announced);
+      assertTrue(largestFall(recalls) < 0.03, recalls.toString());
+      assertTrue(recalls.get(recalls.size() - 1) > recalls.get(0), recalls.toString());
       List<String> refusals = log.containing("change below gate.minChange");
       assertFalse(refusals.isEmpty());
       assertTrue(
@@ -95,11 +97,32 @@ class GateInTheJobTest {
         harness.config("shuffled-open", 1, FineTuneJobTest.with(LEARNING, "gate.minChange=-1"));
     harness.produce(open, partlyShuffled(800, 2_000));
     harness.run(open, Faults.of("shuffled-open", Place.NOWHERE));
-    assertFalse(harness.announcements(open).stream().allMatch(GateInTheJobTest::notWorse));
+    List<Double> recalls = recalls(open, harness.announcements(open));
+    assertTrue(largestFall(recalls) > 0.05, recalls.toString());
   }
 
-  private static boolean notWorse(AdapterAnnouncement adapter) {
-    return adapter.metrics().get("heldOut.recall")
-        >= adapter.metrics().get("heldOut.recallPublished");
+  /** R@1 of what was announced, in order, on pairs that the stream never had. */
+  private static List<Double> recalls(FineTuneConfig config, List<AdapterAnnouncement> announced) {
+    List<MinedPair> unseen = ScenePairs.of(77, 0, 400);
+    int[] groups = HeldOutSet.groups(unseen);
+    AdapterRegistry registry = AdapterRegistry.open(RegistryOptions.of(config.registry().uri()));
+    try (TrainingEngine engine = new TrainingEngine(config)) {
+      List<PreparedPair> prepared = engine.prepare(unseen);
+      return announced.stream()
+          .map(each -> registry.read(each.digest()).weights())
+          .map(weights -> engine.embed(weights, prepared).recall(groups).mean())
+          .toList();
+    }
+  }
+
+  /** How much worse an adapter was than the best before it. */
+  private static double largestFall(List<Double> recalls) {
+    double best = Double.NEGATIVE_INFINITY;
+    double fall = 0;
+    for (double recall : recalls) {
+      fall = Math.max(fall, best - recall);
+      best = Math.max(best, recall);
+    }
+    return fall;
   }
 }
