@@ -39,7 +39,7 @@ class IdentityTest {
               "b7cc460460a640e3fb6c99d725538c11e00f2f55567da821b119f2728c08965c",
           "golden/llava-siglip-tiny",
               "a2e095f551bb319514cf17c8c8298a4a6ff1264dfdc8572f89315d65f111ae9c",
-          "frozen/llava-v5layout-tiny",
+          "golden/llava-v5layout-tiny",
               "bcf0a2bc33baf6822938bc6d3dc060738b5824bfe1cb821ae4aff923a1cf081d");
 
   /** Of the families that came after it. */
@@ -116,7 +116,7 @@ class IdentityTest {
             + "72,\"layerNormEps\":1.0E-5,\"layers\":3,\"patchSize\":16,\"type\":\"clip\"},"
             + "\"visionFeatureLayer\":-2,\"visionFeatureSelectStrategy\":\"default\"}",
         CanonicalForm.version1(
-                ModelConfig.read(RESOURCES.resolve("frozen/llava-v5layout-tiny/config.json")))
+                ModelConfig.read(RESOURCES.resolve("golden/llava-v5layout-tiny/config.json")))
             .toString());
   }
 

@@ -35,6 +35,7 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -474,6 +475,38 @@ class ScorerTest {
     for (int i = 0; i < calls.length; i += 2) {
       double perItem = (bytes[i] - bytes[i + 1]) / 30.0;
       assertTrue(perItem <= result, perItem + " bytes an item, the result has " + result);
+    }
+  }
+
+  /** Closing and swapping at once: whoever comes second, no handle is left and none given twice. */
+  @Test
+  void closingWhileAnotherThreadSwapsLeavesNoAdapterBehind() throws Exception {
+    ExecutorService threads = Executors.newFixedThreadPool(3);
+    try {
+      for (int round = 0; round < 2000; round++) {
+        ActiveAdapter active = new ActiveAdapter(scorer.load(artifact(1)));
+        ScorerAdapter next = scorer.load(artifact(2));
+        ScorerAdapter third = scorer.load(artifact(3));
+        CyclicBarrier start = new CyclicBarrier(3);
+        List<Future<?>> running = new ArrayList<>();
+        for (Runnable act :
+            List.<Runnable>of(() -> active.swap(next), () -> active.swap(third), active::close)) {
+          running.add(
+              threads.submit(
+                  () -> {
+                    start.await();
+                    act.run();
+                    return null;
+                  }));
+        }
+        for (Future<?> thread : running) {
+          thread.get();
+        }
+        assertThrows(IllegalStateException.class, active::acquire);
+        assertEquals(0, scorer.loadedAdapters(), "round " + round);
+      }
+    } finally {
+      threads.shutdownNow();
     }
   }
 

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.whetstream.model.BadInputException;
 import io.whetstream.model.Golden;
 import io.whetstream.model.adapter.AdapterConfig;
@@ -13,22 +15,27 @@ import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
 import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
+import io.whetstream.model.lvlm.PromptTemplates;
 import io.whetstream.model.text.TextTokenizer;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** What the trainer promises its callers, shown on a small real model. */
 class TrainerTest {
@@ -322,6 +329,59 @@ class TrainerTest {
       }
       assertTrue(last.lossContrastive() < 0.5 * first.lossContrastive(), last.toString());
       assertTrue(last.lossNextToken() < first.lossNextToken(), last.toString());
+    }
+  }
+
+  /** A directory of PEFT has LoRA and neither prompts nor soft vectors. */
+  @Test
+  void aBareAdapterIsEmbeddedAndTrainedWithThePromptsThatAreConfigured() {
+    List<PreparedPair> pairs = batch(3, 4);
+    List<long[]> captions = pairs.stream().map(PreparedPair::shortCaption).toList();
+    List<ModelImage> images = pairs.stream().map(PreparedPair::image).toList();
+    try (Trainer first = Trainer.create(model, tokenizer, config())) {
+      first.step(pairs);
+      AdapterConfig a = first.config().adapter();
+      AdapterConfig withoutPrompts =
+          new AdapterConfig(
+              a.rank(), a.alpha(), a.rsLora(), 0, a.targetModules(), null, null, 0, 0);
+      AdapterWeights bare =
+          new AdapterWeights(withoutPrompts, first.weights().lora(), null, null, 0);
+
+      Embedder embedder = new Embedder(model, tokenizer, PromptTemplates.defaults(), 2);
+      assertEquals(4, embedder.embedTexts(bare, captions).length);
+      assertNotEquals(
+          embedder.embedImages(null, images)[0][0], embedder.embedImages(bare, images)[0][0]);
+
+      try (Trainer second = Trainer.from(model, tokenizer, config(), bare)) {
+        assertEquals("<text>[one word for it:]", second.config().adapter().textTemplate());
+        assertEquals(0, second.config().adapter().softText());
+        StepReport report = second.step(pairs);
+        assertTrue(Double.isFinite(report.lossContrastive()));
+        assertNotEquals(bare.digest(), second.weights().digest());
+      }
+    }
+  }
+
+  @Test
+  void aBaseThatIsTrainedWithDropoutOfAttentionIsRefusedForTrainingAlone(@TempDir Path scratch)
+      throws IOException {
+    try (Stream<Path> files = Files.list(checkpoint.directory())) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        Files.copy(file, scratch.resolve(file.getFileName().toString()));
+      }
+    }
+    ObjectMapper json = new ObjectMapper();
+    ObjectNode config = (ObjectNode) json.readTree(scratch.resolve("config.json").toFile());
+    ((ObjectNode) config.get("text_config")).put("attention_dropout", 0.1);
+    json.writeValue(scratch.resolve("config.json").toFile(), config);
+    try (Checkpoint dropping = Checkpoint.open(scratch);
+        Lvlm base = Lvlm.open(dropping, new LvlmOptions(Precision.FP32, "cpu", 1))) {
+      assertEquals(checkpoint.digest(), dropping.digest(), "it means nothing where nobody trains");
+      BadInputException e =
+          assertThrows(
+              BadInputException.class, () -> Trainer.create(base, tokenizer, config()).close());
+      assertTrue(e.getMessage().contains("attention_dropout of 0.1"), e.getMessage());
+      assertTrue(e.getMessage().contains("set it to 0"), e.getMessage());
     }
   }
 }
