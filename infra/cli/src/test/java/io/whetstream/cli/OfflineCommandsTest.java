@@ -19,6 +19,8 @@ import io.whetstream.model.checkpoint.SafeTensors;
 import io.whetstream.model.lvlm.Row;
 import io.whetstream.model.onnx.Scorer;
 import io.whetstream.model.onnx.ScorerOptions;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -33,6 +35,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -425,6 +428,27 @@ class OfflineCommandsTest {
         run("eval", "--model", model, "--pairs", file, "--on-bad-pair", "skip", "--json").json();
     assertEquals(15, evaluated.get("pairs").asInt());
     assertEquals(1, evaluated.get("skippedPairs").asInt());
+  }
+
+  /** A picture of one by thirty million pixels: 60 kilobytes as a file, 2 GB when blown up. */
+  private static byte[] thin() throws IOException {
+    ByteArrayOutputStream png = new ByteArrayOutputStream();
+    ImageIO.write(new BufferedImage(1, 30_000_000, BufferedImage.TYPE_BYTE_GRAY), "png", png);
+    return png.toByteArray();
+  }
+
+  @Test
+  void aPictureTooThinToBeResizedIsABadPair() throws IOException {
+    Path fixed = copy(GOLDEN.resolve("llava-siglip-tiny"), scratch.resolve("fixed"));
+    Path thin = Files.write(scratch.resolve("thin.png"), thin());
+    Path file = pairsWith(5, "image", text(thin.toString()));
+    Path out = scratch.resolve("out");
+    String[] words = {file + ": line 5", "thin.png", "too long and thin"};
+    train(file, out, "--model", fixed).refused(words);
+    run("embed", "--model", fixed, "--pairs", file, "--out", out).refused(words);
+    JsonNode trained =
+        train(file, out, "--model", fixed, "--on-bad-pair", "skip", "--steps", 1).json();
+    assertEquals(1, trained.get("skippedPairs").asInt());
   }
 
   @Test

@@ -10,12 +10,18 @@ import io.whetstream.connectors.records.Coordinates;
 import io.whetstream.connectors.records.DeadLetter;
 import io.whetstream.connectors.records.ImageTextPair;
 import io.whetstream.connectors.types.Read;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import javax.imageio.ImageIO;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class PreparePairsTest {
   private static final byte[] RAW = {9, 8, 7};
@@ -29,8 +35,9 @@ class PreparePairsTest {
   }
 
   private void prepare(ImageTextPair pair, String... overrides) throws Exception {
-    List<String> all = new ArrayList<>(List.of(overrides));
+    List<String> all = new ArrayList<>();
     all.add("base.model=../model/src/test/resources/golden/llava-tiny");
+    all.addAll(List.of(overrides));
     FineTuneConfig config = FineTuneConfig.loader().parse("", "test", all);
     try (KeyedOneInputStreamOperatorTestHarness<String, Read<ImageTextPair>, PreparedImage>
         harness =
@@ -96,5 +103,24 @@ class PreparePairsTest {
   void anImageThatIsOnlyAUriGoesToDeadLetters() throws Exception {
     prepare(pair(null, "s3://pictures/1.png", "a red circle", null));
     assertRefused("s3://pictures/1.png, which was not fetched");
+  }
+
+  /** A picture of one by thirty million pixels: 60 kilobytes as a file, 2 GB when blown up. */
+  private static byte[] thin() throws IOException {
+    ByteArrayOutputStream png = new ByteArrayOutputStream();
+    ImageIO.write(new BufferedImage(1, 30_000_000, BufferedImage.TYPE_BYTE_GRAY), "png", png);
+    return png.toByteArray();
+  }
+
+  /** With CLIP's shorter edge and with SigLIP's square, whose lines would be beyond an int. */
+  @ParameterizedTest
+  @ValueSource(strings = {"llava-tiny", "llava-siglip-tiny"})
+  void aPictureTooThinToBeResizedGoesToDeadLetters(String base) throws Exception {
+    byte[] thin = thin();
+    assertTrue(thin.length < 200_000, "a small file: " + thin.length);
+    prepare(
+        pair(thin, null, "a line", null), "base.model=../model/src/test/resources/golden/" + base);
+    assertRefused("1x30000000");
+    assertTrue(dead.get(0).message().contains("too long and thin"), dead.get(0).message());
   }
 }

@@ -14,6 +14,9 @@ import io.whetstream.connectors.records.Item;
 import io.whetstream.connectors.records.MatchKind;
 import io.whetstream.connectors.records.QueryStatus;
 import io.whetstream.connectors.records.SimilarityQuery;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -21,6 +24,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import javax.imageio.ImageIO;
 import org.apache.flink.api.common.JobID;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -104,6 +108,35 @@ class NoRecordStopsTheJobTest extends RealScoreJob {
     assertEquals(
         List.of("after", "e".repeat(Ids.MAX_BYTES)),
         alerts().stream().map(Alert::itemId).sorted().toList());
+  }
+
+  /** A picture of one by thirty million pixels: 60 kilobytes as a file, 2 GB when blown up. */
+  private static byte[] thin() throws IOException {
+    ByteArrayOutputStream png = new ByteArrayOutputStream();
+    ImageIO.write(new BufferedImage(1, 30_000_000, BufferedImage.TYPE_BYTE_GRAY), "png", png);
+    return png.toByteArray();
+  }
+
+  @Test
+  void aPictureTooThinToBeResizedIsADeadLetterOrARefusedQueryAndTheJobGoesOn() throws Exception {
+    publish(adapter(1));
+    query("words", caption(5), null, MatchKind.TEXT_TEXT, 0.99999);
+    query("thin", null, thin(), MatchKind.IMAGE_IMAGE, 0.9);
+    cluster.flush();
+    JobID job = submit(config());
+    item("line", thin(), null, 1_000);
+    cluster.flush();
+    ScoreCluster.await(
+        "the line is a dead letter", () -> !cluster.read(topics.itemsDeadLetters()).isEmpty());
+    assertGoesOn(job, "after");
+    var letter = DeadLetters.read(cluster.read(topics.itemsDeadLetters()).get(0));
+    assertEquals("line", new String(letter.recordKey(), StandardCharsets.UTF_8));
+    assertEquals("prepare", letter.stage());
+    assertTrue(letter.message().contains("too long and thin"), letter.message());
+    QueryStatus refused =
+        answers().stream().filter(answer -> answer.queryId().equals("thin")).findFirst().get();
+    assertEquals(QueryStatus.State.REFUSED, refused.state());
+    assertTrue(refused.reason().contains("too long and thin"), refused.reason());
   }
 
   @Test

@@ -34,8 +34,7 @@ class DropoutTest {
             WIDTH, WIDTH, false, p, List.of("q_proj", "k_proj", "v_proj"), null, null, 0, 0);
     try (Checkpoint checkpoint = Checkpoint.open(MODEL);
         Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(precision, "cpu", 1))) {
-      Map<String, String> constants =
-          new AdapterLayout(checkpoint.config(), adapter).constants(p);
+      Map<String, String> constants = new AdapterLayout(checkpoint.config(), adapter).constants(p);
       ScriptPart look =
           new ScriptPart(
               "look",
