@@ -8,6 +8,7 @@ import io.whetstream.model.image.ImageGeometry;
 import io.whetstream.model.text.EncodedText;
 import io.whetstream.model.text.TextTokenizer;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.LongStream;
 
 /**
@@ -256,7 +257,14 @@ public final class SequenceBuilder {
    * its words.
    */
   public long[] imageRow(ImageGeometry picture, boolean soft) {
-    return row(image, imageSlot(picture), soft);
+    return imageRow(List.of(picture), soft);
+  }
+
+  /** The same of several pictures, one after another in the place of one. */
+  public long[] imageRow(List<ImageGeometry> pictures, boolean soft) {
+    long[] slot =
+        pictures.stream().flatMapToLong(picture -> Arrays.stream(imageSlot(picture))).toArray();
+    return row(image, slot, soft);
   }
 
   /**
@@ -348,7 +356,11 @@ public final class SequenceBuilder {
 
   /** The longest long caption, in tokens, that {@link #nextTokenRow} holds uncut. */
   public int maxLongCaption(ImageGeometry picture, boolean soft) {
-    return config.text().maxPositions() - imageRow(picture, soft).length - 1;
+    return maxLongCaption(List.of(picture), soft);
+  }
+
+  private int maxLongCaption(List<ImageGeometry> pictures, boolean soft) {
+    return config.text().maxPositions() - imageRow(pictures, soft).length - 1;
   }
 
   /**
@@ -359,9 +371,14 @@ public final class SequenceBuilder {
    * @throws BadInputException if the caption holds the image token
    */
   public long[] nextTokenRow(ImageGeometry picture, long[] caption, boolean soft) {
-    long[] kept = cut(caption, maxLongCaption(picture, soft));
+    return nextTokenRow(List.of(picture), caption, soft);
+  }
+
+  /** The same of several pictures. */
+  public long[] nextTokenRow(List<ImageGeometry> pictures, long[] caption, boolean soft) {
+    long[] kept = cut(caption, maxLongCaption(pictures, soft));
     long[] end = kept.length < caption.length ? new long[0] : eos();
-    return concat(imageRow(picture, soft), kept, end);
+    return concat(imageRow(pictures, soft), kept, end);
   }
 
   private long[] eos() {

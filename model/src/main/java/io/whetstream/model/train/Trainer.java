@@ -317,16 +317,20 @@ public final class Trainer implements AutoCloseable {
       if (!isShort && !isLong) {
         continue;
       }
-      int image =
-          imageOf.computeIfAbsent(
-              pair.imageDigest() == null ? pair.image() : pair.imageDigest(),
-              key -> {
-                images.add(pair.image());
-                return images.size() - 1;
-              });
+      int[] own = new int[pair.images().size()];
+      for (int i = 0; i < own.length; i++) {
+        ModelImage image = pair.images().get(i);
+        own[i] =
+            imageOf.computeIfAbsent(
+                pair.imageDigest() == null ? image : pair.imageDigest() + "/" + i,
+                key -> {
+                  images.add(image);
+                  return images.size() - 1;
+                });
+      }
       long seed = seed(pair.id(), "image");
-      ImageGeometry picture = pair.image().geometry();
-      long[] prompt = sequences.imageRow(picture, true);
+      List<ImageGeometry> pictures = pair.images().stream().map(ModelImage::geometry).toList();
+      long[] prompt = sequences.imageRow(pictures, true);
       int readout = isShort ? prompt.length - 1 : -1;
       if (isShort) {
         contrastive.add(pair);
@@ -334,8 +338,8 @@ public final class Trainer implements AutoCloseable {
       }
       rows.add(
           isLong
-              ? nextTokenRow(picture, pair.longCaption(), image, readout, seed)
-              : new Row(prompt, new int[] {image}, null, false, readout, null, seed));
+              ? nextTokenRow(pictures, pair.longCaption(), own, readout, seed)
+              : new Row(prompt, own, null, false, readout, null, seed));
       if (isShort) {
         textRows.add(rows.size());
         long[] ids = sequences.textRow(pair.shortCaption(), true);
@@ -351,15 +355,15 @@ public final class Trainer implements AutoCloseable {
   }
 
   private Row nextTokenRow(
-      ImageGeometry picture, long[] caption, int image, int readout, long seed) {
-    int prompt = sequences.imageRow(picture, true).length;
-    long[] ids = sequences.nextTokenRow(picture, caption, true);
+      List<ImageGeometry> pictures, long[] caption, int[] images, int readout, long seed) {
+    int prompt = sequences.imageRow(pictures, true).length;
+    long[] ids = sequences.nextTokenRow(pictures, caption, true);
     long[] targets = new long[ids.length];
     Arrays.fill(targets, -1);
     for (int t = prompt - 1; t < ids.length - 1; t++) {
       targets[t] = ids[t + 1];
     }
-    return new Row(ids, new int[] {image}, null, false, readout, targets, seed);
+    return new Row(ids, images, null, false, readout, targets, seed);
   }
 
   private static boolean[] excluded(List<PreparedPair> pairs) {

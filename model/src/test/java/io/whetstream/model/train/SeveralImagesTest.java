@@ -1,19 +1,30 @@
 package io.whetstream.model.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import io.whetstream.model.Golden;
 import io.whetstream.model.GoldenBatch;
+import io.whetstream.model.adapter.AdapterArtifact;
 import io.whetstream.model.adapter.AdapterConfig;
+import io.whetstream.model.adapter.AdapterManifest;
+import io.whetstream.model.adapter.AdapterWeights;
 import io.whetstream.model.checkpoint.Checkpoint;
+import io.whetstream.model.image.ImageProcessor;
 import io.whetstream.model.image.ModelImage;
+import io.whetstream.model.image.RgbImage;
 import io.whetstream.model.lvlm.AdapterLayout;
+import io.whetstream.model.lvlm.Embedder;
 import io.whetstream.model.lvlm.Lvlm;
 import io.whetstream.model.lvlm.LvlmOptions;
 import io.whetstream.model.lvlm.Precision;
 import io.whetstream.model.lvlm.Row;
+import io.whetstream.model.onnx.Scorer;
+import io.whetstream.model.onnx.ScorerAdapter;
+import io.whetstream.model.onnx.ScorerOptions;
+import io.whetstream.model.text.TextTokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -42,6 +53,93 @@ class SeveralImagesTest {
     return GoldenBatch.directories().stream()
         .filter(Golden.holding("batch.json"))
         .map(directory -> dynamicTest(directory.getFileName().toString(), () -> check(directory)));
+  }
+
+  /** From pictures to rows, and in both engines to the same vectors. */
+  @TestFactory
+  Stream<DynamicTest> aTrainerLearnsPairsOfTwoPicturesAndTheScorerAgrees() {
+    return GoldenBatch.directories().stream()
+        .filter(Golden.holding("batch.json"))
+        .map(directory -> dynamicTest(directory.getFileName().toString(), () -> learn(directory)));
+  }
+
+  private void learn(Path directory) {
+    ImageProcessor processor = ImageProcessor.open(directory);
+    try (Checkpoint checkpoint = Checkpoint.open(directory);
+        TextTokenizer tokenizer = TextTokenizer.open(directory);
+        Lvlm model = Lvlm.open(checkpoint, new LvlmOptions(Precision.FP32, "cpu", 1));
+        Trainer trainer = Trainer.create(model, tokenizer, TrainingConfig.defaults().withSeed(2))) {
+      List<PreparedPair> pairs = new ArrayList<>();
+      for (int i = 0; i < 4; i++) {
+        List<RgbImage> pictures = List.of(drawn(40 + 9 * i, 24, i), drawn(30, 50 + 7 * i, 9 - i));
+        pairs.add(
+            new PreparedPair(
+                "pair" + i,
+                processor.process(pictures),
+                tokenizer.encode("two of kind " + i),
+                tokenizer.encode("a longer text about two pictures of kind " + i),
+                "digest" + i,
+                null));
+      }
+      StepReport first = trainer.step(pairs);
+      assertEquals(
+          pairs.stream()
+              .flatMap(pair -> pair.images().stream())
+              .mapToLong(ModelImage::tokens)
+              .sum(),
+          first.imageTokens());
+      StepReport last = first;
+      for (int step = 0; step < 8; step++) {
+        last = trainer.step(pairs);
+      }
+      double before = first.lossContrastive() + first.lossNextToken();
+      double after = last.lossContrastive() + last.lossNextToken();
+      assertTrue(after < before, "loss " + before + ", then " + after);
+      scored(directory, trainer, model, tokenizer, pairs);
+    }
+  }
+
+  private void scored(
+      Path directory,
+      Trainer trainer,
+      Lvlm model,
+      TextTokenizer tokenizer,
+      List<PreparedPair> pairs) {
+    AdapterWeights weights = trainer.weights();
+    List<ModelImage> images = new ArrayList<>();
+    List<Row> rows = new ArrayList<>();
+    for (PreparedPair pair : pairs) {
+      long[] ids =
+          trainer
+              .sequences()
+              .imageRow(pair.images().stream().map(ModelImage::geometry).toList(), true);
+      rows.add(Row.embedding(ids, false, images.size(), images.size() + 1));
+      images.addAll(pair.images());
+    }
+    float[][] trained =
+        new Embedder(model, tokenizer, trainer.sequences().templates(), 3)
+            .embed(weights, rows, images);
+    ScorerOptions options =
+        ScorerOptions.defaults().withThreads(1).withCache(scratch.resolve("onnx"));
+    AdapterArtifact artifact =
+        new AdapterArtifact(weights, AdapterManifest.builder(weights, null).build());
+    try (Scorer scorer = Scorer.open(directory, options);
+        ScorerAdapter adapter = scorer.load(artifact)) {
+      float[][] scored = scorer.embedRows(adapter, rows, images);
+      for (int i = 0; i < scored.length; i++) {
+        assertArrayEquals(trained[i], scored[i], 1e-4f, "row " + i);
+      }
+    }
+  }
+
+  /** Stripes whose width and colour depend on a number. */
+  private static RgbImage drawn(int width, int height, int kind) {
+    byte[] rgb = new byte[3 * width * height];
+    for (int i = 0; i < width * height; i++) {
+      boolean stripe = (i % width + i / width) / (2 + kind) % 2 == 0;
+      rgb[3 * i + kind % 3] = (byte) (stripe ? 250 : 20 * kind);
+    }
+    return new RgbImage(width, height, rgb);
   }
 
   private void check(Path directory) {
