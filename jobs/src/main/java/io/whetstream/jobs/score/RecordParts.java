@@ -110,7 +110,17 @@ final class RecordParts implements ScoreParts {
 
   @Override
   public void pin(Set<String> digests, Duration validFor) {
-    registry().pin(config.name(), digests, validFor);
+    pin(config.name(), digests, validFor);
+  }
+
+  /** As {@link #pin(Set, Duration)}, of an owner that is not the job as a whole. */
+  void pin(String owner, Set<String> digests, Duration validFor) {
+    registry().pin(owner, digests, validFor);
+  }
+
+  /** Removes what an owner has pinned. */
+  void unpin(String owner) {
+    registry().unpin(owner);
   }
 
   private <T extends StreamRecord> RecordCodec<T> codec(RecordType<T> type) {

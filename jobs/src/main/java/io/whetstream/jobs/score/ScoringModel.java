@@ -9,6 +9,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.common.errors.InterruptException;
@@ -37,6 +38,10 @@ public final class ScoringModel implements AutoCloseable {
   private static final Duration END = Duration.ofSeconds(10);
 
   private final ScoreConfig config;
+
+  /** Of the pin: models of one stream may use different adapters, in one process or in several. */
+  private final String owner;
+
   private final RecordParts parts;
   private final OnnxEmbedder embedder;
   private final LoadedAdapter.Loader loader;
@@ -80,6 +85,7 @@ public final class ScoringModel implements AutoCloseable {
 
   private ScoringModel(ScoreConfig config) {
     this.config = config;
+    owner = config.name() + "-" + UUID.randomUUID();
     parts = new RecordParts(config);
     embedder = (OnnxEmbedder) parts.embedder();
     LoadedAdapter.Loader files = parts.loader(embedder);
@@ -203,9 +209,20 @@ public final class ScoringModel implements AutoCloseable {
       return;
     }
     try {
-      parts.pin(Set.of(digest), PIN);
+      parts.pin(owner, Set.of(digest), PIN);
     } catch (RuntimeException e) {
       LOGGER.warn("adapter {} could not be pinned: {}", digest, Reasons.of(e));
+    }
+  }
+
+  private void unpin(String digest) {
+    if (digest.equals(BASE)) {
+      return;
+    }
+    try {
+      parts.unpin(owner);
+    } catch (RuntimeException e) {
+      LOGGER.warn("the pin of adapter {} stays until it runs out: {}", digest, Reasons.of(e));
     }
   }
 
@@ -387,6 +404,7 @@ public final class ScoringModel implements AutoCloseable {
       }
     }
     if (inUse != null) {
+      unpin(inUse.loaded.adapter().digest());
       release(inUse);
     }
     embedder.close();

@@ -7,14 +7,20 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.whetstream.connectors.registry.AdapterRegistry;
+import io.whetstream.connectors.registry.RegistryOptions;
+import io.whetstream.jobs.score.ScoreConfig;
+import io.whetstream.jobs.score.ScoringModel;
 import io.whetstream.model.adapter.AdapterArtifact;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.flink.test.junit5.MiniClusterExtension;
@@ -247,6 +253,38 @@ class EmbeddingModelTest {
     table(List.of(Row.of(0, "no image".getBytes(StandardCharsets.UTF_8), null)));
     Exception failure = assertThrows(Exception.class, () -> SqlCluster.rows(sql, query));
     assertTrue(said(failure).contains("column image"), said(failure));
+  }
+
+  /** As two live models of one stream while one has swapped and the other has not. */
+  @Test
+  void eachOpenModelKeepsItsAdapterFromBeingPrunedUntilItIsClosed() throws Exception {
+    String one = cluster.store(5).digest();
+    String other = cluster.store(6).digest();
+    Map<String, String> options =
+        Map.of(
+            "base", cluster.base().toString(),
+            "registry", cluster.registry().toString(),
+            "properties.bootstrap.servers", "localhost:1");
+    ScoreConfig config =
+        ModelSettings.ofModel(SqlOptions.read(options, SqlOptions.OF_MODELS, Set.of()), options)
+            .config();
+    try (ScoringModel first = ScoringModel.open(config, one)) {
+      try (ScoringModel second = ScoringModel.open(config, other)) {
+        assertEquals(Set.of(one, other), pinned(one, other));
+      }
+      assertEquals(Set.of(one), pinned(one, other));
+    }
+    assertEquals(Set.of(), pinned(one, other));
+  }
+
+  private static Set<String> pinned(String... digests) {
+    Set<String> pinned = new HashSet<>(List.of(digests));
+    Set<String> all = new HashSet<>();
+    AdapterRegistry.open(RegistryOptions.of(cluster.registry().toString()))
+        .pins()
+        .forEach(pin -> all.addAll(pin.digests()));
+    pinned.retainAll(all);
+    return pinned;
   }
 
   private static String said(Throwable failure) {
