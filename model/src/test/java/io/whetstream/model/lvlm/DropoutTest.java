@@ -82,10 +82,16 @@ class DropoutTest {
     }
   }
 
+  /** Modulo 2^64, as all that is hashed. */
+  private static long siteHash() {
+    long factor = 7046029254386353131L;
+    return SITE * factor;
+  }
+
   /** The finaliser of SplitMix64 as its authors write it, 21 bits of it for each adapter. */
   private static boolean isKept(int token, int adapter, int feature, double p) {
     long z = SEEDS[token % SEEDS.length] + token / SEEDS.length * 2654435761L;
-    z += feature * 40503L + SITE * 7046029254386353131L;
+    z += feature * 40503L + siteHash();
     z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
     z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
     z = z ^ (z >>> 31);
