@@ -78,6 +78,24 @@ public final class Sources {
    */
   public static <T extends StreamRecord> Stream<T> read(
       StreamExecutionEnvironment env, RecordType<T> type, SourceOptions options, String uid) {
+    return read(env, type, options, uid, false);
+  }
+
+  /**
+   * As {@link #read}, but records leave in the order of their partition: one whose image is late
+   * holds up those behind it.
+   */
+  public static <T extends StreamRecord> Stream<T> readInOrder(
+      StreamExecutionEnvironment env, RecordType<T> type, SourceOptions options, String uid) {
+    return read(env, type, options, uid, true);
+  }
+
+  private static <T extends StreamRecord> Stream<T> read(
+      StreamExecutionEnvironment env,
+      RecordType<T> type,
+      SourceOptions options,
+      String uid,
+      boolean inOrder) {
     SingleOutputStreamOperator<Read<T>> reads =
         env.fromSource(
                 source(type, options),
@@ -86,13 +104,19 @@ public final class Sources {
                 Read.typeInfo(type))
             .uid(uid + "-source");
     if (options.images() != null) {
+      long patience = options.images().totalTimeout().multipliedBy(4).toMillis();
+      int concurrency = options.images().concurrency();
+      ImageFetch<T> fetch = new ImageFetch<>(type, options.images());
       reads =
-          AsyncDataStream.unorderedWait(
-                  reads,
-                  new ImageFetch<>(type, options.images()),
-                  options.images().totalTimeout().multipliedBy(4).toMillis(),
-                  TimeUnit.MILLISECONDS,
-                  WAITING_PER_FETCH * options.images().concurrency())
+          (inOrder
+                  ? AsyncDataStream.orderedWait(
+                      reads, fetch, patience, TimeUnit.MILLISECONDS, concurrency)
+                  : AsyncDataStream.unorderedWait(
+                      reads,
+                      fetch,
+                      patience,
+                      TimeUnit.MILLISECONDS,
+                      WAITING_PER_FETCH * concurrency))
               .returns(Read.typeInfo(type))
               .name(options.topic() + " images")
               .uid(uid + "-images");

@@ -245,7 +245,8 @@ public final class FineTuneJob {
             .fetching(config.images().options());
     return pairs(
         config,
-        Sources.read(env, RecordType.PAIR, untilEnd ? options.bounded() : options, "pairs"));
+        // Siblings lie together in a stream, and whatever tears them apart costs hard batches.
+        Sources.readInOrder(env, RecordType.PAIR, untilEnd ? options.bounded() : options, "pairs"));
   }
 
   static Pairs pairs(FineTuneConfig config, Sources.Stream<ImageTextPair> pairs) {
