@@ -308,10 +308,12 @@ final class FineTuneHarness implements AutoCloseable {
     return stop(job, false);
   }
 
+  /** Whether no task is on its way: a source that has an end may have reached it. */
   private boolean runs(JobID job) throws Exception {
     for (var vertex :
         cluster.getExecutionGraph(job).get(60, TimeUnit.SECONDS).getAllExecutionVertices()) {
-      if (vertex.getExecutionState() != ExecutionState.RUNNING) {
+      if (vertex.getExecutionState() != ExecutionState.RUNNING
+          && vertex.getExecutionState() != ExecutionState.FINISHED) {
         return false;
       }
     }
