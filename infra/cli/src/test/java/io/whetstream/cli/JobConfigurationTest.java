@@ -44,7 +44,7 @@ class JobConfigurationTest {
           training.globalBach=8         | nearest known key is 'training.globalBatch'
           training.globalBatch=1        | training.globalBatch must be between 2
           training.globalBatch=many     | training.globalBatch
-          training.chunk=-1             | training.chunk must be at least 0
+          training.chunk=-1             | 0 (all) or a positive number, not -1
           training.learningRate=-1      | learningRate must be positive
           training.beta1=1              | betas must lie in [0, 1)
           training.logitScale=0.5       | logitScale must lie in [1, maxLogitScale]
